@@ -1,0 +1,48 @@
+# aistack: everything a developer runs. `make help` lists it.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+PYTHON ?= python3
+ARGS ?=
+root := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))
+package := pkgs/aistack-py
+stamp := .venv/.installed
+bin := $(root).venv/bin
+
+.PHONY: help demo check lint types test format clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: $(stamp) ## the whole stack on this machine, without a configuration (ARGS=--once: try it and end)
+	@exec .venv/bin/aistack up --docs docs $(ARGS)
+
+check: $(stamp) ## every check, in one go
+	@scripts/check.sh
+
+lint: $(stamp) ## style and the rules between the packages
+	cd $(package) && $(bin)/ruff check . && $(bin)/ruff format --check . && $(bin)/lint-imports
+
+types: $(stamp) ## mypy
+	cd $(package) && $(bin)/mypy
+
+test: $(stamp) ## the tests (ARGS: more options of pytest)
+	cd $(package) && $(bin)/python -m pytest $(ARGS)
+
+format: $(stamp) ## put the code into its one format
+	cd $(package) && $(bin)/ruff check --fix . && $(bin)/ruff format .
+
+clean: ## remove what the targets above made
+	rm -rf .venv .demo
+	find $(package) -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf $(package)/.{pytest,mypy,ruff,import_linter}_cache $(package)/.hypothesis
+
+$(stamp): $(package)/pyproject.toml $(package)/constraints.txt
+	@PYTHON='$(PYTHON)' scripts/setup-check.sh
+	@rm -rf .venv
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check \
+	  -c $(package)/constraints.txt -e '$(package)[embedded,test]'
+	@touch $@

@@ -1,0 +1,75 @@
+{
+  lib,
+  installShellFiles,
+  postgresql,
+  python3Packages,
+  redis,
+  stdenv,
+}:
+python3Packages.buildPythonApplication {
+  pname = "aistack";
+  version = (lib.importTOML ./pyproject.toml).project.version;
+  pyproject = true;
+
+  src = lib.fileset.toSource {
+    root = ./.;
+    fileset = lib.fileset.unions [
+      ./README.md
+      ./pyproject.toml
+      ./src
+      (lib.fileset.maybeMissing ./tests)
+    ];
+  };
+
+  build-system = [ python3Packages.hatchling ];
+
+  dependencies = [
+    python3Packages.click
+    python3Packages.httptools
+    python3Packages.httpx
+    python3Packages.lxml
+    python3Packages.mcp
+    python3Packages.msgspec
+    python3Packages.prometheus-client
+    python3Packages.psycopg
+    python3Packages.pypdf
+    python3Packages.pystemmer
+    python3Packages.qdrant-client
+    python3Packages.redis
+    python3Packages.starlette
+    python3Packages.uvicorn
+    python3Packages.uvloop
+  ]
+  ++ python3Packages.psycopg.optional-dependencies.c
+  ++ python3Packages.psycopg.optional-dependencies.pool;
+
+  nativeBuildInputs = [ installShellFiles ];
+
+  # The tests start PostgreSQL and Redis servers of their own.
+  nativeCheckInputs = [
+    postgresql
+    python3Packages.hypothesis
+    python3Packages.pytest-timeout
+    python3Packages.pytestCheckHook
+    redis
+  ];
+
+  # Fifty kills take minutes; `make check` does them all.
+  env.AISTACK_KILLS = "5";
+
+  postInstall = lib.optionalString (stdenv.buildPlatform.canExecute stdenv.hostPlatform) ''
+    installShellCompletion --cmd aistack \
+      --bash <(_AISTACK_COMPLETE=bash_source $out/bin/aistack) \
+      --fish <(_AISTACK_COMPLETE=fish_source $out/bin/aistack) \
+      --zsh <(_AISTACK_COMPLETE=zsh_source $out/bin/aistack)
+  '';
+
+  pythonImportsCheck = [ "aistack" ];
+
+  meta = {
+    description = "Self-hosted AI stack: a knowledge base with hybrid search over HTTP and MCP";
+    license = lib.licenses.mit;
+    mainProgram = "aistack";
+    platforms = lib.platforms.linux;
+  };
+}

@@ -1,0 +1,64 @@
+"""Who asks, and what they may do."""
+
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+
+from aistack.errors import ForbiddenError, NotFoundError
+
+Scope = Literal["read", "write", "admin"]
+SCOPES: tuple[Scope, ...] = ("read", "write", "admin")
+
+
+class Principal(Struct, frozen=True):
+    """A checked caller. ``admin`` includes ``write``, which includes ``read``."""
+
+    key_id: str
+    name: str
+    scopes: frozenset[Scope]
+    collections: frozenset[str] | None = None
+    """The only collections that this caller may know of; None: all."""
+
+    def allows(self, scope: Scope) -> bool:
+        """Whether the caller's scopes include this one."""
+        rank = SCOPES.index(scope)
+        return any(SCOPES.index(own) >= rank for own in self.scopes)
+
+    def require(self, scope: Scope) -> None:
+        """Raise `ForbiddenError` unless the caller has the scope."""
+        if not self.allows(scope):
+            raise ForbiddenError(f"this needs a key with the scope {scope}")
+
+    def sees(self, collection: str) -> bool:
+        """Whether the caller may know of the collection."""
+        return self.collections is None or collection in self.collections
+
+    def require_collection(self, collection: str) -> None:
+        """Raise `NotFoundError`, as for a collection that does not exist."""
+        if not self.sees(collection):
+            raise NotFoundError("no such collection")
+
+
+LOCAL_OPERATOR = Principal("local", "local operator", frozenset({"admin"}))
+"""Whoever can read the settings and reach the database: the CLI's own principal."""
+
+
+class KeyInfo(Struct, frozen=True):
+    """A key as it may be shown: everything but the secret."""
+
+    id: str
+    name: str
+    scopes: list[Scope]
+    collections: list[str] | None
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
+
+class NewKey(Struct, frozen=True):
+    """A key at the one moment when its secret can be read."""
+
+    key: str
+    info: KeyInfo

@@ -1,0 +1,1 @@
+"""The thin edge that speaks HTTP and MCP."""

@@ -1,0 +1,88 @@
+"""Puts the HTTP edge together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.routing import Router
+
+from aistack.access.model import Principal
+from aistack.api import (
+    collections,
+    docs_page,
+    documents,
+    keys,
+    mcp,
+    openapi,
+    ops,
+    problems,
+    query,
+)
+from aistack.api.endpoint import Call, Endpoint, Reply
+from aistack.api.guards import guards
+from aistack.errors import AistackError
+
+if TYPE_CHECKING:
+    from aistack.wiring import Stack
+
+
+def create_app(stack: Stack) -> Starlette:
+    """The ASGI app that serves an open stack; opening and closing the stack is the caller's."""
+    endpoints = all_endpoints()
+    mounted = mcp.mount(stack)
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        async with mounted.run():
+            yield
+
+    app = Starlette(
+        routes=[*(endpoint.route(stack) for endpoint in endpoints), mounted.route],
+        middleware=guards(stack.keys.verify, stack.settings.limits.body_bytes, stack.metrics),
+        exception_handlers={AistackError: problems.handle, HTTPException: problems.handle},
+        lifespan=lifespan,
+    )
+    _no_redirects(app.router)
+    return app
+
+
+def all_endpoints() -> tuple[Endpoint, ...]:
+    """Every operation but MCP's, with the two that describe them."""
+    served = (
+        *query.ENDPOINTS,
+        *documents.ENDPOINTS,
+        *collections.ENDPOINTS,
+        *keys.ENDPOINTS,
+        *ops.ENDPOINTS,
+    )
+    described: dict[str, Any] = {}
+
+    async def get_openapi(_stack: Stack, _principal: Principal, _call: Call) -> dict[str, Any]:
+        return described
+
+    async def get_docs(_stack: Stack, _principal: Principal, _call: Call) -> Reply:
+        return Reply(page)
+
+    endpoints = (
+        *served,
+        Endpoint(
+            method="GET", path="/openapi.json", handler=get_openapi, scope="read",
+            tags=("description",), summary="This description", response=dict[str, Any],
+        ),
+        Endpoint(
+            method="GET", path="/docs", handler=get_docs, scope="read", tags=("description",),
+            summary="This description for people", response=str, media_type="text/html",
+        ),
+    )  # fmt: skip
+    described.update(openapi.document(endpoints))
+    page = docs_page.render(described).encode()
+    return endpoints
+
+
+def _no_redirects(router: Router) -> None:
+    # A redirect from /v1/keys/ would be made from the Host header, which anyone can set.
+    router.redirect_slashes = False

@@ -1,0 +1,184 @@
+"""A route as a value: what it takes, needs and gives; HTTP and OpenAPI are both made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from aistack.access.model import Principal, Scope
+from aistack.api import problems
+from aistack.errors import InvalidError, NotFoundError, UnauthenticatedError
+from aistack.settings.names import Identifier
+
+if TYPE_CHECKING:
+    from aistack.wiring import Stack
+
+JSON = "application/json"
+PRINCIPAL = "aistack.principal"
+"""Key of the ASGI scope under which the guards leave the caller."""
+ROUTE = "aistack.route"
+"""Key of the ASGI scope under which the route's path is left for the access log."""
+ANYONE = Principal("-", "anyone", frozenset())
+_ENCODER = msgspec.json.Encoder(enc_hook=str)
+PATH_TYPES: Mapping[str, Any] = {"id": UUID, "collection": Identifier, "name": Identifier}
+"""Types of path parameters; what does not fit cannot exist and is not found. Others: str."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The checked values of one request."""
+
+    path: Mapping[str, Any]
+    query: Any
+    body: Any
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer that differs from the endpoint's usual one; bytes are sent as they are."""
+
+    value: object = None
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    media_type: str | None = None
+
+
+Handler = Callable[["Stack", Principal, Call], Awaitable[object]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Endpoint:
+    """One operation of the HTTP API."""
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    scope: Scope | None
+    """What the key must allow; None: no key is needed."""
+    body: type[msgspec.Struct] | None = None
+    query: type[msgspec.Struct] | None = None
+    response: Any = None
+    status: int = 200
+    also: tuple[int, ...] = ()
+    """Other statuses of success or state, with the same body (204 and 304: none)."""
+    headers: tuple[str, ...] = ()
+    """Request headers that it heeds."""
+    media_type: str = JSON
+    tags: tuple[str, ...] = ()
+    errors: tuple[str, ...] = ()
+    """Codes of problems besides those that `problem_codes` derives."""
+
+    def problem_codes(self) -> tuple[str, ...]:
+        """Codes of all problems that it may answer with."""
+        codes = {"internal", *self.errors}
+        if self.scope:
+            codes |= {"unauthenticated", "forbidden", "unavailable"}
+        if self.query or self.body or self.headers:
+            codes.add("invalid")
+        if self.body:
+            codes |= {"too-large", "unsupported-media-type"}
+        return tuple(code for code in problems.KINDS if code in codes)
+
+    def route(self, stack: Stack) -> Route:
+        """The Starlette route that serves it from this stack."""
+        decoder = msgspec.json.Decoder(self.body) if self.body else None
+
+        async def serve(request: Request) -> Response:
+            request.scope[ROUTE] = self.path
+            principal: Principal | None = request.scope.get(PRINCIPAL)
+            if self.scope:
+                if principal is None:
+                    raise UnauthenticatedError("no valid API key")
+                principal.require(self.scope)
+            call = Call(
+                _path(request.path_params),
+                _query(request, self.query) if self.query else None,
+                await _body(request, decoder) if decoder else None,
+                request.headers,
+            )
+            return self._respond(await self.handler(stack, principal or ANYONE, call))
+
+        return Route(self.path, serve, methods=[self.method], name=self.handler.__name__)
+
+    def _respond(self, result: object) -> Response:
+        reply = result if isinstance(result, Reply) else Reply(result)
+        status = reply.status or self.status
+        headers = dict(reply.headers)
+        if status in (204, 304):
+            return Response(status_code=status, headers=headers)
+        content = reply.value if isinstance(reply.value, bytes) else _ENCODER.encode(reply.value)
+        return Response(content, status, headers, reply.media_type or self.media_type)
+
+
+def check_text(value: object, pointer: str = "") -> None:
+    """Refuse U+0000, which PostgreSQL cannot hold, anywhere in a decoded value.
+
+    Raises:
+        InvalidError: with the pointer to the string.
+    """
+    if isinstance(value, str) and "\0" in value:
+        raise InvalidError("text must not contain U+0000", pointer=pointer)
+    if isinstance(value, dict):
+        for name, item in value.items():
+            check_text(name, pointer)
+            check_text(item, f"{pointer}/{name}".replace("\0", ""))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            check_text(item, f"{pointer}/{index}")
+
+
+def _path(given: Mapping[str, Any]) -> dict[str, Any]:
+    checked = {}
+    for name, value in given.items():
+        try:
+            checked[name] = msgspec.convert(value, PATH_TYPES.get(name, str))
+        except msgspec.ValidationError as exc:
+            raise NotFoundError(f"no such {'collection' if name == 'name' else name}") from exc
+        check = str(checked[name])
+        if not check.isprintable():
+            raise NotFoundError("not found")
+    return checked
+
+
+def _query(request: Request, kind: type[msgspec.Struct]) -> msgspec.Struct:
+    known = {item.encode_name for item in msgspec.structs.fields(kind)}
+    values: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name not in known:
+            raise InvalidError("unknown query parameter", pointer=f"/{name}".replace("\0", ""))
+        if name in values:
+            raise InvalidError("query parameter given twice", pointer=f"/{name}")
+        values[name] = value
+    check_text(values)
+    try:
+        return msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as exc:
+        raise problems.from_validation(exc) from exc
+
+
+async def _body(request: Request, decoder: msgspec.json.Decoder[Any]) -> Any:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != JSON:
+        raise HTTPException(415, f"the body must be {JSON}")
+    raw = await request.body()
+    try:
+        value = decoder.decode(raw)
+        if b"\\u0000" in raw:  # only then is the slower look worth its time
+            check_text(msgspec.json.decode(raw))
+    except msgspec.ValidationError as exc:
+        raise problems.from_validation(exc) from exc
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise InvalidError(f"the body is not JSON: {exc}", pointer="") from exc
+    except RecursionError as exc:
+        raise InvalidError("the body is nested too deeply", pointer="") from exc
+    return value

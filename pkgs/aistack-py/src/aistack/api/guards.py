@@ -1,0 +1,258 @@
+"""What stands before every request, as plain ASGI: id, log, headers, bounds, authentication."""
+
+import base64
+import binascii
+import logging
+import re
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from aistack.access.model import Principal
+from aistack.api import problems
+from aistack.api.endpoint import PRINCIPAL, ROUTE
+from aistack.errors import AistackError, TooLargeError, UnauthenticatedError
+from aistack.kit import logs
+from aistack.monitoring.metrics import Metrics
+
+PUBLIC = frozenset({"/health/live", "/health/ready"})
+_UNROUTED = frozenset({0, 401, 404, 405, 413})
+BROWSABLE = frozenset({"/docs", "/openapi.json", "/metrics"})
+"""Pages that a browser or scraper opens: there the key may be the password of HTTP Basic."""
+Verify = Callable[[str], Awaitable[Principal]]
+_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_CSP = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+_access = logging.getLogger("aistack.access_log")
+
+
+def guards(verify: Verify, body_bytes: int, metrics: Metrics) -> list[Middleware]:
+    """All guards, outermost first."""
+    return [
+        Middleware(RequestId),
+        Middleware(AccessLog, metrics=metrics),
+        Middleware(SecurityHeaders),
+        Middleware(UnexpectedErrors),
+        Middleware(BodyLimit, limit=body_bytes),
+        Middleware(Authentication, verify=verify),
+    ]
+
+
+def _on_start(send: Send, act: Callable[[Message], None]) -> Send:
+    async def wrapped(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            act(message)
+        await send(message)
+
+    return wrapped
+
+
+class RequestId:
+    """Takes a well-formed X-Request-Id or makes one; returns it and lends it to the logs."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("x-request-id", "")
+        own = given if _ID.fullmatch(given) else uuid.uuid4().hex
+
+        def add(message: Message) -> None:
+            MutableHeaders(scope=message)["X-Request-Id"] = own
+
+        token = logs.request_id.set(own)
+        try:
+            await self.app(scope, receive, _on_start(send, add))
+        finally:
+            logs.request_id.reset(token)
+
+
+class AccessLog:
+    """One line and two metrics a request: the route's template, never the query or any content."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self.app = app
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        start = time.perf_counter()
+        status = 0
+
+        def note(message: Message) -> None:
+            nonlocal status
+            status = message["status"]
+
+        try:
+            await self.app(scope, receive, _on_start(send, note))
+        finally:
+            principal: Principal | None = scope.get(PRINCIPAL)
+            seconds = time.perf_counter() - start
+            method, route = scope["method"], scope.get(ROUTE, "-")
+            if route == "-" and status in _UNROUTED:
+                method = "-"  # a client's own words must not become labels
+            self.metrics.requests.labels(method, route, str(status)).inc()
+            self.metrics.request_seconds.labels(method, route).observe(seconds)
+            values = logs.fields(
+                method=scope["method"],
+                route=scope.get(ROUTE, "-"),
+                status=status,
+                ms=round(seconds * 1000, 1),
+                key=principal.key_id if principal else None,
+            )
+            _access.info("request", extra=values)
+
+
+class SecurityHeaders:
+    """Headers that keep browsers from guessing, caching or running anything."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        csp = _CSP + ("; style-src 'unsafe-inline'" if scope["path"] == "/docs" else "")
+
+        def add(message: Message) -> None:
+            headers = MutableHeaders(scope=message)
+            headers["X-Content-Type-Options"] = "nosniff"
+            headers["Cache-Control"] = "no-store"
+            headers["Content-Security-Policy"] = csp
+
+        await self.app(scope, receive, _on_start(send, add))
+
+
+class UnexpectedErrors:
+    """Turns whatever nobody else answered into a problem; the traceback goes to the log alone."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        started = False
+
+        def note(_message: Message) -> None:
+            nonlocal started
+            started = True
+
+        try:
+            await self.app(scope, receive, _on_start(send, note))
+        except Exception as exc:
+            if scope["type"] != "http" or started:
+                raise
+            await problems.response(exc)(scope, receive, send)
+
+
+class BodyLimit:
+    """Answers 413 as soon as a body is, or says that it is, larger than the limit in bytes.
+
+    The answer is given here whatever the app makes of the broken-off body: the MCP SDK would
+    turn it into an internal error.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self.app = app
+        self.limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        error = TooLargeError(f"the body is larger than limits.body_bytes, {self.limit} bytes")
+        length = Headers(scope=scope).get("content-length", "")
+        if length.isdecimal() and (len(length) > 18 or int(length) > self.limit):
+            await problems.response(error)(scope, receive, send)
+            return
+        seen = 0
+        started = exceeded = False
+
+        async def bounded_receive() -> Message:
+            nonlocal seen, exceeded
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self.limit:
+                exceeded = True
+                raise error
+            return message
+
+        async def guarded_send(message: Message) -> None:
+            nonlocal started
+            if exceeded and not started:
+                return
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, bounded_receive, guarded_send)
+        except TooLargeError:
+            if started or not exceeded:
+                raise
+        if exceeded and not started:
+            await problems.response(error)(scope, receive, send)
+
+
+class Authentication:
+    """Lets nobody past without a valid key, but for the two health checks.
+
+    Every refusal reads alike, so that it tells nothing about which keys exist.
+    """
+
+    def __init__(self, app: ASGIApp, verify: Verify) -> None:
+        self.app = app
+        self.verify = verify
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] == "lifespan" or scope["path"] in PUBLIC:
+            await self.app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            return  # no WebSockets: ending without an answer makes the server refuse
+        basic = scope["path"] in BROWSABLE and scope["method"] in ("GET", "HEAD")
+        try:
+            key = presented_key(Headers(scope=scope), basic=basic)
+            scope[PRINCIPAL] = await self.verify(key)
+        except UnauthenticatedError:
+            plain = UnauthenticatedError("no API key, or none that is valid now")
+            await problems.response(plain, basic=basic)(scope, receive, send)
+            return
+        except AistackError as exc:
+            await problems.response(exc)(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+
+def presented_key(headers: Headers, *, basic: bool) -> str:
+    """The key of ``Authorization: Bearer``, HTTP Basic where allowed, or ``X-API-Key``.
+
+    Raises:
+        UnauthenticatedError: there is none.
+    """
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    key = headers.get("x-api-key", "")
+    if scheme.lower() == "bearer":
+        key = value.strip()
+    elif scheme.lower() == "basic" and basic:
+        try:
+            pair = base64.b64decode(value.strip(), validate=True).decode("utf-8")
+        except (binascii.Error, ValueError) as exc:
+            raise UnauthenticatedError("malformed credentials") from exc
+        key = pair.partition(":")[2]
+    if not key:
+        raise UnauthenticatedError("no key")
+    return key

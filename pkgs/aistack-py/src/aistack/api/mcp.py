@@ -1,0 +1,246 @@
+"""MCP over streamable HTTP and stdio: the one file that knows the official SDK."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
+
+import msgspec
+from mcp import types
+from mcp.server.lowlevel import Server
+from mcp.server.stdio import stdio_server
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp.server.transport_security import TransportSecuritySettings
+from mcp.shared.exceptions import McpError
+from starlette.routing import Route
+from starlette.types import Receive, Send
+from starlette.types import Scope as AsgiScope
+
+import aistack
+from aistack.access.model import Principal
+from aistack.api import problems
+from aistack.api.endpoint import PRINCIPAL, ROUTE, check_text
+from aistack.api.mcp_tools import TOOLS, Tool, bounded, document_part, schema
+from aistack.errors import AistackError, InvalidError, NotFoundError, UnauthenticatedError
+from aistack.settings.schema import Server as ServerSettings
+
+if TYPE_CHECKING:
+    from aistack.wiring import Stack
+
+PATH = "/mcp"
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+_PREFIX = "aistack://documents/"
+_NOT_FOUND = -32002  # "Resource not found" of the MCP specification
+_INSTRUCTIONS = (
+    "A knowledge base. Use search to find passages, then get_document to read around them."
+)
+_log = logging.getLogger(__name__)
+_BY_NAME = {tool.name: tool for tool in TOOLS}
+R = TypeVar("R")
+
+
+class Mounted:
+    """The /mcp route, and the session manager behind it while `run` is entered."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._manager: StreamableHTTPSessionManager | None = None
+        # POST alone: without sessions there is nothing to stream by GET or to DELETE.
+        self.route = Route(PATH, self, methods=["POST"], name="mcp")
+
+    @asynccontextmanager
+    async def run(self) -> AsyncIterator[None]:
+        """Serve until the context ends; a new manager each time, as the SDK wants."""
+        manager = StreamableHTTPSessionManager(
+            _server(self._stack, None),
+            json_response=True,
+            stateless=True,
+            security_settings=security(self._stack.settings.server),
+        )
+        async with manager.run():
+            self._manager = manager
+            try:
+                yield
+            finally:
+                self._manager = None
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        scope[ROUTE] = PATH
+        if self._manager is None:
+            msg = "the app's lifespan has not been entered"
+            raise RuntimeError(msg)
+        await self._manager.handle_request(scope, receive, send)
+
+
+def mount(stack: Stack) -> Mounted:
+    """MCP over HTTP for this stack."""
+    return Mounted(stack)
+
+
+async def run_stdio(stack: Stack, principal: Principal) -> None:
+    """Serve one client over standard input and output, on behalf of the principal."""
+    server = _server(stack, principal)
+    async with stdio_server() as (read, write):
+        await server.run(read, write, server.create_initialization_options())
+
+
+def security(settings: ServerSettings) -> TransportSecuritySettings:
+    """Which Host and Origin headers are taken: loopback ones and the configured ones."""
+    hosts = [*LOOPBACK, *settings.allowed_hosts]
+    origins = [f"http://{host}" for host in LOOPBACK] + list(settings.allowed_origins)
+    return TransportSecuritySettings(
+        enable_dns_rebinding_protection=True,
+        allowed_hosts=[*hosts, *(f"{host}:*" for host in hosts)],
+        allowed_origins=[*origins, *(f"http://{host}:*" for host in LOOPBACK)],
+    )
+
+
+def _server(stack: Stack, fixed: Principal | None) -> Server[Any, Any]:
+    server: Server[Any, Any] = Server(
+        "aistack", version=aistack.__version__, instructions=_INSTRUCTIONS
+    )
+    own = _Handlers(stack, server, fixed)
+    # Set by hand: the SDK's decorators are untyped and would check all schemas a second time.
+    server.request_handlers.update(
+        {
+            types.ListToolsRequest: _answering(own.list_tools),
+            types.CallToolRequest: _answering(own.call_tool),
+            types.ListResourcesRequest: _answering(own.list_resources),
+            types.ListResourceTemplatesRequest: _answering(own.list_templates),
+            types.ReadResourceRequest: _answering(own.read_resource),
+        }
+    )
+    return server
+
+
+class _Handlers:
+    """What each MCP request does; the caller is a fixed one, or the HTTP request's."""
+
+    def __init__(self, stack: Stack, server: Server[Any, Any], fixed: Principal | None) -> None:
+        self._stack = stack
+        self._server = server
+        self._fixed = fixed
+
+    def _caller(self) -> Principal:
+        if self._fixed is not None:
+            return self._fixed
+        request = self._server.request_context.request
+        principal = request.scope.get(PRINCIPAL) if request is not None else None
+        if not isinstance(principal, Principal):
+            raise UnauthenticatedError("no valid API key")
+        return principal
+
+    async def list_tools(self, _request: types.ListToolsRequest) -> types.ListToolsResult:
+        principal = self._caller()
+        return types.ListToolsResult(
+            tools=[described(tool) for tool in TOOLS if principal.allows(tool.scope)]
+        )
+
+    async def call_tool(self, request: types.CallToolRequest) -> types.CallToolResult:
+        try:
+            return await _call(
+                self._stack, self._caller(), request.params.name, request.params.arguments or {}
+            )
+        except AistackError as exc:
+            where = f" (at {exc.pointer})" if exc.pointer else ""
+            content = types.TextContent(type="text", text=exc.detail + where)
+            return types.CallToolResult(content=[content], isError=True)
+
+    async def list_resources(
+        self, _request: types.ListResourcesRequest
+    ) -> types.ListResourcesResult:
+        return types.ListResourcesResult(resources=[])  # found by tools, read by the template
+
+    async def list_templates(
+        self,
+        _request: types.ListResourceTemplatesRequest,
+    ) -> types.ListResourceTemplatesResult:
+        template = types.ResourceTemplate(
+            uriTemplate=_PREFIX + "{id}",
+            name="document",
+            title="A document's text",
+            mimeType="text/plain",
+        )
+        return types.ListResourceTemplatesResult(resourceTemplates=[template])
+
+    async def read_resource(self, request: types.ReadResourceRequest) -> types.ReadResourceResult:
+        principal = self._caller()
+        principal.require("read")
+        try:
+            identity = UUID(str(request.params.uri).removeprefix(_PREFIX))
+        except ValueError as exc:
+            raise NotFoundError("no such resource") from exc
+        document = await self._stack.documents.get(principal, identity)
+        bound = self._stack.settings.limits.result_bytes
+        part = document_part(document, 0, bound, bound)
+        text = part.content
+        if part.next_offset is not None:
+            text += f"\n\n[cut off; go on with get_document at offset {part.next_offset}]"
+        content = types.TextResourceContents(
+            uri=request.params.uri, mimeType="text/plain", text=text
+        )
+        return types.ReadResourceResult(contents=[content])
+
+
+def described(tool: Tool) -> types.Tool:
+    """The tool as MCP lists it."""
+    return types.Tool(
+        name=tool.name,
+        title=tool.title,
+        description=tool.text,
+        inputSchema=schema(tool.input),
+        outputSchema=schema(tool.output),
+        annotations=types.ToolAnnotations(
+            readOnlyHint=tool.read_only,
+            destructiveHint=not tool.read_only,
+            idempotentHint=True,
+            openWorldHint=False,
+        ),
+    )
+
+
+async def _call(
+    stack: Stack, principal: Principal, name: str, arguments: dict[str, Any]
+) -> types.CallToolResult:
+    tool = _BY_NAME.get(name)
+    if tool is None or not principal.allows(tool.scope):
+        raise NotFoundError("no such tool")
+    check_text(arguments)
+    try:
+        wanted = msgspec.convert(arguments, tool.input)
+    except msgspec.ValidationError as exc:
+        raise problems.from_validation(exc) from exc
+    answer = await tool.handler(stack, principal, wanted)
+    # Twice the bound of a search's texts: its answer holds paths, titles and metadata too.
+    value = bounded(answer.value, 2 * stack.settings.limits.result_bytes)
+    return types.CallToolResult(
+        content=[types.TextContent(type="text", text=answer.text)], structuredContent=value
+    )
+
+
+def _answering(
+    handler: Callable[[R], Awaitable[types.ServerResultType]],
+) -> Callable[[R], Awaitable[types.ServerResult]]:
+    """Wraps a handler so that the SDK never tells a client the text of an unexpected error."""
+
+    async def answer(request: R) -> types.ServerResult:
+        try:
+            return types.ServerResult(await handler(request))
+        except AistackError as exc:
+            code = types.INTERNAL_ERROR
+            if isinstance(exc, NotFoundError):
+                code = _NOT_FOUND
+            elif isinstance(exc, InvalidError):
+                code = types.INVALID_PARAMS
+            raise McpError(types.ErrorData(code=code, message=exc.detail)) from exc
+        except Exception as exc:
+            _log.exception("unexpected error")
+            raise McpError(
+                types.ErrorData(code=types.INTERNAL_ERROR, message="internal error")
+            ) from exc
+
+    return answer

@@ -1,0 +1,1 @@
+"""The thin edge that people and timers call."""

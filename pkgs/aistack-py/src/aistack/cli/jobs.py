@@ -1,0 +1,153 @@
+"""Long work: import, migrate, reindex."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from aistack.access.model import LOCAL_OPERATOR
+from aistack.cli import exits
+from aistack.cli.context import command, json_option, settings_of
+from aistack.cli.render import as_json, say
+from aistack.knowledge.intake import FileResult, find_files, import_files
+from aistack.migrations.runner import migrate as apply_migrations
+from aistack.stores.postgres import connection_string
+from aistack.wiring import Stack, open_stack
+
+if TYPE_CHECKING:
+    from click._termui_impl import ProgressBar
+
+_LOOK_S = 0.2
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--collection", "-c", required=True, help="The collection to import into.")
+@click.option("--project", default="default", show_default=True)
+@click.option("--no-wait", is_flag=True, help="Do not wait until search answers with it all.")
+@json_option
+@click.pass_context
+@command
+async def ingest(
+    ctx: click.Context,
+    paths: tuple[Path, ...],
+    collection: str,
+    project: str,
+    no_wait: bool,
+    json_: bool,
+) -> int:
+    """Import files and folders; files that have not changed are passed over.
+
+    What cannot be read, is empty, binary or too large is named, skipped, and gives exit code 3.
+    """
+    async with open_stack(settings_of(ctx), index=False) as stack:
+        results = await import_paths(stack, list(paths), collection, project)
+        if not no_wait:
+            await wait_for_index(stack, collection)
+    skipped = [r for r in results if r.outcome == "skipped"]
+    if json_:
+        as_json(results)
+    else:
+        for result in skipped:
+            say(f"skipped {result.path}: {result.reason}")
+        say(summary(results))
+    return exits.PARTIAL if skipped else exits.OK
+
+
+async def import_paths(
+    stack: Stack, paths: list[Path], collection: str, project: str
+) -> list[FileResult]:
+    """Import with a progress bar."""
+    files = await asyncio.to_thread(find_files, paths)
+    with _bar(len(files), "importing") as bar:
+        step: Callable[[FileResult], None] = lambda _: bar.update(1)  # noqa: E731
+        return await import_files(
+            stack.documents,
+            LOCAL_OPERATOR,
+            files,
+            collection=collection,
+            project=project,
+            max_bytes=stack.settings.limits.document_bytes,
+            progress=step,
+        )
+
+
+def summary(results: list[FileResult]) -> str:
+    """One line with the counts."""
+    kinds = ("created", "updated", "unchanged", "skipped")
+    counts = [f"{sum(r.outcome == kind for r in results)} {kind}" for kind in kinds]
+    return f"{len(results)} files: {', '.join(counts)}"
+
+
+async def wait_for_index(stack: Stack, collection: str | None) -> int:
+    """Index what is due here, or watch the process that does; returns how many documents failed.
+
+    Failing ones are retried later by the running service; they do not hold this up.
+    """
+    total = (await stack.indexer.backlog(collection))[0]
+    work = asyncio.create_task(_drain(stack))
+    with _bar(total, "indexing ") as bar:
+        try:
+            while True:
+                pending, failing = await stack.indexer.backlog(collection)
+                bar.update(max(0, total - pending - bar.pos))
+                if pending - failing <= 0 or work.done():
+                    break
+                await asyncio.wait([work], timeout=_LOOK_S)
+        finally:
+            if not work.done():
+                work.cancel()
+            await asyncio.wait([work])
+    if not work.cancelled():
+        work.result()
+    return failing
+
+
+async def _drain(stack: Stack) -> None:
+    """Drain, or wait for whoever holds the indexer's lock (and take over if it dies)."""
+    while not await stack.indexer.drain():  # noqa: ASYNC110 - the other is another process
+        await asyncio.sleep(_LOOK_S)
+
+
+@click.command()
+@click.argument("collections", nargs=-1)
+@click.pass_context
+@command
+async def reindex(ctx: click.Context, collections: tuple[str, ...]) -> int:
+    """Rebuild the index of all or the named collections from PostgreSQL.
+
+    The old index answers until the new one is complete. Killed, it goes on with the next start.
+    """
+    async with open_stack(settings_of(ctx), index=False) as stack:
+        names = collections or [c.name for c in await stack.collections.list(LOCAL_OPERATOR)]
+        for name in names:
+            await stack.generations.begin_rebuild(name)
+        failing = await wait_for_index(stack, None)
+        # The swap follows the last document; whoever indexes does it.
+        while failing == 0 and any(g.state == "building" for g in await stack.generations.all()):
+            if not await stack.indexer.drain():
+                await asyncio.sleep(_LOOK_S)
+    say(f"rebuilt {len(names)} collections" if not failing else f"{failing} documents failed")
+    return exits.FAILED if failing else exits.OK
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Only name what would be applied.")
+@click.pass_context
+@command
+async def migrate(ctx: click.Context, dry_run: bool) -> None:
+    """Bring the database's schema to this version."""
+    dsn = connection_string(settings_of(ctx).postgres)
+    applied = await apply_migrations(dsn, dry_run=dry_run)
+    for name in applied:
+        say(f"{'would apply' if dry_run else 'applied'} {name}")
+    if not applied:
+        say("nothing to apply")
+
+
+def _bar(length: int, label: str) -> "ProgressBar[int]":
+    """A bar on stderr; nothing at all where that is no terminal."""
+    stderr = click.get_text_stream("stderr")
+    return click.progressbar(length=length, label=label, file=stderr, hidden=not stderr.isatty())

@@ -1,0 +1,1 @@
+"""Servers that the demo brings along where none is installed."""

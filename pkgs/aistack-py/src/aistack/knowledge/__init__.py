@@ -1,0 +1,1 @@
+"""Documents, their index and search over both."""

@@ -1,0 +1,224 @@
+"""The one indexer: drains the outbox into Qdrant. Safe to kill at any point.
+
+All workers of all hosts run one; an advisory lock in PostgreSQL lets a single one work, so that
+writes to the index have one order. An outbox row goes away in the same transaction that makes the
+document visible: what was killed before is simply done again, and a point written twice is one.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from aistack.errors import AistackError, ConfigError, UnavailableError
+from aistack.knowledge import bm25, vectors
+from aistack.knowledge.embed import Embedder, Vector, pack, text_hash, unpack
+from aistack.knowledge.generations import Generation, Generations
+from aistack.knowledge.terms import terms
+from aistack.monitoring.metrics import Metrics
+from aistack.stores.postgres import Postgres
+from aistack.stores.sqlfile import load_queries
+
+log = logging.getLogger(__name__)
+
+_QUERIES = load_queries("aistack.knowledge", "index.sql")
+_LOCK = 0x696E6478
+"""Any constant; with the database it names the right to write to the index."""
+_BATCH = 32
+"""Documents a round: a kill repeats at most this many."""
+_POLL_S = 2.0
+"""A NOTIFY can be lost with its connection; polling finds what it announced."""
+
+Row = dict[str, Any]
+
+
+class Indexer:
+    """Brings the index to what PostgreSQL says."""
+
+    def __init__(
+        self,
+        postgres: Postgres,
+        qdrant: vectors.Vectors,
+        embedder: Embedder,
+        generations: Generations,
+        metrics: Metrics,
+    ) -> None:
+        self._postgres = postgres
+        self._vectors = qdrant
+        self._embedder = embedder
+        self._generations = generations
+        self._metrics = metrics
+
+    async def run(self) -> None:
+        """Work until cancelled; errors are counted, logged and waited out."""
+        while True:
+            try:
+                await self._with_lock(forever=True)
+            except (AistackError, OSError) as exc:
+                self._metrics.index_errors.inc()
+                log.warning("indexer: %s; trying again", exc)
+            await asyncio.sleep(_POLL_S)
+
+    async def drain(self) -> bool:
+        """Work until nothing is due; False if another process holds the lock and does it."""
+        return await self._with_lock(forever=False)
+
+    async def backlog(self, collection: str | None = None) -> tuple[int, int]:
+        """Documents that wait for the index, and how many of them failed before."""
+        async with self._postgres.read() as conn:
+            values = {"collection": collection}
+            row = await (await conn.execute(_QUERIES["backlog_of"], values)).fetchone() or {}
+        return row.get("pending", 0), row.get("failing", 0)
+
+    async def _with_lock(self, *, forever: bool) -> bool:
+        async with self._postgres.dedicated() as conn:
+            row = await (await conn.execute(_QUERIES["take_lock"], {"lock": _LOCK})).fetchone()
+            if not (row and row["taken"]):
+                return False
+            await conn.execute(_QUERIES["listen"])
+            await self._repair()
+            while True:
+                worked = await self._round()
+                if worked:
+                    continue
+                if not forever:
+                    return True
+                async for _ in conn.notifies(timeout=_POLL_S, stop_after=1):
+                    pass
+                await self._repair()
+
+    async def _repair(self) -> None:
+        """Rebuild live generations that Qdrant has lost: the index is derived data."""
+        await self._generations.ensure()
+        for generation in await self._generations.all():
+            if generation.state == "live" and not await self._vectors.exists(generation.index_name):
+                # Lost, or never made: both are put right by filling it from PostgreSQL. Due first,
+                # made second: a kill in between leaves it lost, and so found again.
+                async with self._postgres.transaction() as conn:
+                    await conn.execute(
+                        _QUERIES["enqueue_all"],
+                        {"generation": generation.id, "collection": generation.collection},
+                    )
+                await self._vectors.create(generation.index_name, generation.dimension)
+
+    async def _round(self) -> bool:
+        """One batch of each generation; whether there was anything to do."""
+        await self._generations.ensure()
+        worked = False
+        for generation in await self._generations.all():
+            if generation.state == "retired":
+                await self._vectors.drop(generation.index_name)
+                await self._generations.forget(generation)
+                continue
+            rows = await self._due(generation)
+            if rows:
+                await self._vectors.create(generation.index_name, generation.dimension)
+                worked = await self._batch(generation, rows) or worked
+            elif generation.state == "building":
+                await self._vectors.create(generation.index_name, generation.dimension)
+                worked = await self._generations.finish_rebuild(generation) or worked
+        async with self._postgres.read() as conn:
+            row = await (await conn.execute(_QUERIES["backlog"])).fetchone()
+        self._metrics.pending.set(row["pending"] if row else 0)
+        return worked
+
+    async def _due(self, generation: Generation) -> list[Row]:
+        values = {"generation": generation.id, "limit": _BATCH}
+        async with self._postgres.read() as conn:
+            return await (await conn.execute(_QUERIES["due"], values)).fetchall()
+
+    async def _batch(self, generation: Generation, rows: Sequence[Row]) -> bool:
+        """Index a batch; if it fails for a document's sake, each of it alone.
+
+        Raises:
+            UnavailableError: a store or the endpoint is away: no document is to blame.
+        """
+        try:
+            await self._push(generation, rows)
+        except UnavailableError:
+            raise
+        except Exception as exc:
+            if len(rows) > 1:
+                return any([await self._batch(generation, [row]) for row in rows])
+            self._metrics.index_failures.inc()
+            log.exception("indexing failed", extra={"document": str(rows[0]["document_id"])})
+            error = exc.detail if isinstance(exc, AistackError) else type(exc).__name__
+            await self._fail(rows[0], error)
+            return False
+        self._metrics.indexed.inc(len(rows))
+        return True
+
+    async def _push(self, generation: Generation, rows: Sequence[Row]) -> None:
+        ids = [row["document_id"] for row in rows]
+        async with self._postgres.transaction() as conn:
+            # One snapshot for both reads: chunks of the revision that the document row has.
+            await conn.execute("set transaction isolation level repeatable read, read only")
+            documents = await (await conn.execute(_QUERIES["documents"], {"ids": ids})).fetchall()
+            chunks = await (await conn.execute(_QUERIES["chunks"], {"ids": ids})).fetchall()
+        by_id = {d["id"]: d for d in documents}
+        texts = [_text(by_id[c["document_id"]], c) for c in chunks]
+        dense = await self._embeddings(generation, texts)
+        payloads = {d["id"]: vectors.payload(d) for d in documents}
+        points = [
+            vectors.Point(
+                id=chunk["id"],
+                lexical=bm25.passage_vector(terms(text), avgdl=generation.avgdl),
+                dense=dense[number] if dense else None,
+                payload=payloads[chunk["document_id"]],
+            )
+            for number, (chunk, text) in enumerate(zip(chunks, texts, strict=True))
+        ]
+        await self._vectors.upsert(generation.index_name, points)
+        current = {str(i): by_id[i]["revision"] if i in by_id else None for i in ids}
+        # A document's first revision has nothing older; skipping it halves the calls of an import.
+        stale = {i: revision for i, revision in current.items() if revision != 1}
+        await self._vectors.delete_stale(generation.index_name, stale)
+        await self._publish(generation, rows, by_id)
+
+    async def _publish(
+        self, generation: Generation, rows: Sequence[Row], by_id: dict[UUID, Row]
+    ) -> None:
+        """Make the batch visible and take it off the outbox, all at once."""
+        async with self._postgres.transaction() as conn:
+            for row in sorted(rows, key=lambda r: str(r["document_id"])):
+                document = by_id.get(row["document_id"])
+                if document is not None and generation.state == "live":
+                    await conn.execute(_QUERIES["publish"], document)
+                    await conn.execute(_QUERIES["drop_replaced_chunks"], document)
+                await conn.execute(_QUERIES["done"], row | {"id": row["document_id"]})
+
+    async def _fail(self, row: Row, error: str) -> None:
+        async with self._postgres.transaction() as conn:
+            values = row | {"id": row["document_id"], "error": error[:500]}
+            await conn.execute(_QUERIES["failed"], values)
+
+    async def _embeddings(self, generation: Generation, texts: list[str]) -> list[Vector] | None:
+        """A vector a text from the cache or the endpoint; None for a lexical generation."""
+        model = generation.model
+        if model is None:
+            return None
+        if (model, generation.dimension) != (self._embedder.model, self._embedder.dimension):
+            raise ConfigError(
+                f"{generation.collection} holds embeddings of {model}, the settings say "
+                f"{self._embedder.model or 'none'}; run aistack reindex {generation.collection}"
+            )
+        hashes = [text_hash(model, text) for text in texts]
+        async with self._postgres.read() as conn:
+            values = {"model": model, "hashes": hashes}
+            rows = await (await conn.execute(_QUERIES["cached_embeddings"], values)).fetchall()
+        known = {bytes(row["text_hash"]): unpack(bytes(row["vector"])) for row in rows}
+        missing = {h: t for h, t in zip(hashes, texts, strict=True) if h not in known}
+        made = await self._embedder.passages(list(missing.values())) if missing else []
+        fresh = dict(zip(missing, made, strict=True))
+        async with self._postgres.transaction() as conn:
+            for digest, vector in fresh.items():
+                entry = {"model": model, "hash": digest, "vector": pack(vector)}
+                await conn.execute(_QUERIES["keep_embedding"], entry)
+        known |= fresh
+        return [known[digest] for digest in hashes]
+
+
+def _text(document: Row, chunk: Row) -> str:
+    """What is indexed of a passage: the words around it count, too."""
+    return f"{document['title']}\n{chunk['heading']}\n{chunk['text']}"

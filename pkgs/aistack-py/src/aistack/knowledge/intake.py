@@ -1,0 +1,95 @@
+"""Imports files and folders: reports each file that cannot be read, and goes on."""
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct
+
+from aistack.access.model import Principal
+from aistack.errors import InvalidError
+from aistack.knowledge.documents import Documents
+from aistack.knowledge.model import NewDocument
+
+Outcome = Literal["created", "updated", "unchanged", "skipped"]
+
+
+class FileResult(Struct, frozen=True):
+    """What became of one file; ``reason`` says why it was skipped."""
+
+    path: str
+    outcome: Outcome
+    reason: str = ""
+
+
+def find_files(roots: list[Path]) -> list[tuple[Path, str]]:
+    """Files with the paths they get: relative to the root that they were found under.
+
+    Hidden files and folders, and links that leave the root, are passed over.
+    """
+    found: dict[str, Path] = {}
+    for root in roots:
+        for path in _walk(root):
+            name = path.name if root.is_file() else path.relative_to(root).as_posix()
+            found.setdefault(name, path)
+    return [(path, name) for name, path in sorted(found.items())]
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    if root.is_file():
+        yield root
+        return
+    for folder, folders, files in os.walk(root):  # does not follow links to folders
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in files:
+            path = Path(folder, name)
+            inside = not path.is_symlink() or path.resolve().is_relative_to(root.resolve())
+            if not name.startswith(".") and inside:
+                yield path
+
+
+async def import_files(
+    documents: Documents,
+    principal: Principal,
+    files: list[tuple[Path, str]],
+    *,
+    collection: str,
+    project: str,
+    max_bytes: int,
+    progress: Callable[[FileResult], None],
+) -> list[FileResult]:
+    """Put each file as a document; one that has the same content already is not sent.
+
+    Each file is a transaction: a kill leaves whole documents, and the next run does the rest.
+    """
+    known = await documents.checksums(principal, collection, project)
+    results = []
+    for path, name in files:
+        try:
+            source = await asyncio.to_thread(_read, path, max_bytes)
+            if known.get(name) == hashlib.sha256(source).hexdigest():
+                result = FileResult(name, "unchanged")
+            else:
+                new = NewDocument(path=name, source=source, project=project)
+                put = await documents.put(principal, collection, new)
+                result = FileResult(name, put.outcome)
+        except InvalidError as exc:
+            result = FileResult(name, "skipped", exc.detail)
+        except OSError as exc:
+            result = FileResult(name, "skipped", exc.strerror or "cannot be read")
+        results.append(result)
+        progress(result)
+    return results
+
+
+def _read(path: Path, max_bytes: int) -> bytes:
+    if not path.is_file():
+        raise InvalidError("not a regular file")
+    with path.open("rb") as file:
+        source = file.read(max_bytes + 1)
+    if len(source) > max_bytes:
+        raise InvalidError(f"larger than limits.document_bytes ({max_bytes})")
+    return source

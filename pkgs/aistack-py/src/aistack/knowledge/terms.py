@@ -1,0 +1,64 @@
+"""From text to terms, for questions and passages alike.
+
+Words are lower-cased and stemmed (Snowball English). A code identifier such as
+``services.nginx.virtualHosts``, ``snake_case`` or ``camelCase`` gives itself whole and each of
+its parts, so that both find it.
+"""
+
+import re
+import zlib
+from collections import Counter
+from functools import lru_cache
+
+import Stemmer
+
+_WORD = re.compile(r"\w+(?:[.:/@-]+\w+)*(?:\+\+|#)?")
+_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\dA-Za-z_]+")
+_MAX_TERM = 80
+"""Characters of the longest term: beyond it stand hashes and encoded data, which nobody types."""
+
+STOPWORDS = frozenset(
+    "a an and are as at be but by can do does for from had has have how i if in into is it its me "
+    "my no not of on or so such that the their then there these they this to was we were what "
+    "when where which who why will with would you your".split()
+)
+
+
+def terms(text: str) -> Counter[str]:
+    """How often each term occurs. Text of stop words alone keeps them: "to be or not to be"."""
+    words = _WORD.findall(text)
+    found: Counter[str] = Counter()
+    for word in words:
+        found.update(_expand(word))
+    if not found:
+        found.update(word.lower() for word in words)
+    return found
+
+
+def term_id(term: str) -> int:
+    """The term's place in a sparse vector: 32 bits, as Qdrant takes them.
+
+    Two terms share a place about once in 2**32 pairs; such a pair only counts as one word.
+    """
+    return zlib.crc32(term.encode())
+
+
+@lru_cache(maxsize=200_000)
+def _expand(word: str) -> tuple[str, ...]:
+    whole = word.lower()
+    if whole.isalpha() and (word.islower() or word.istitle() or word.isupper()):
+        return () if whole in STOPWORDS else (_stem(whole[:_MAX_TERM]),)
+    parts = [part.lower() for part in _PART.findall(word)]
+    out = [] if len(whole) > _MAX_TERM else [whole]
+    out += [_stem(p[:_MAX_TERM]) for p in parts if p not in STOPWORDS and p != whole]
+    # a.b.c is also findable by b.c: people remember the end of an option's name.
+    dotted = whole.split(".")
+    out += [".".join(dotted[i:]) for i in range(1, len(dotted) - 1)][:6]
+    return tuple(dict.fromkeys(out))
+
+
+_stemmer = Stemmer.Stemmer("english")
+
+
+def _stem(word: str) -> str:
+    return str(_stemmer.stemWord(word))

@@ -1,0 +1,187 @@
+"""The Qdrant side: one Qdrant collection an index generation."""
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from msgspec import Struct
+from qdrant_client import models
+from qdrant_client.http.exceptions import UnexpectedResponse
+
+from aistack.errors import UnavailableError
+from aistack.knowledge.bm25 import SparseVector
+from aistack.knowledge.embed import Vector
+from aistack.knowledge.model import Filter
+from aistack.stores.qdrant import Qdrant
+
+_KEYWORDS = ("document", "project", "content_type", "folders", "tags")
+_UPSERT_POINTS = 256
+NOT_FOUND = 404
+
+
+class Point(Struct, frozen=True):
+    """A passage on its way into the index."""
+
+    id: str
+    lexical: SparseVector
+    dense: Vector | None
+    payload: dict[str, Any]
+
+
+class Leg(Struct, frozen=True):
+    """One way of search: ids best first, with their scores."""
+
+    ids: list[str]
+    scores: list[float]
+
+
+def payload(document: dict[str, Any]) -> dict[str, Any]:
+    """What filters can ask for. The text stays in PostgreSQL."""
+    folders = [str(p) for p in PurePosixPath(document["path"]).parents if str(p) not in {".", "/"}]
+    return {
+        "document": str(document["id"]),
+        "revision": document["revision"],
+        "project": document["project"],
+        "content_type": document["content_type"],
+        "folders": folders,
+        "tags": [_tag(k, v) for k, v in document["metadata"].items()],
+    }
+
+
+class Vectors:
+    """Points of all generations."""
+
+    def __init__(self, qdrant: Qdrant) -> None:
+        self._qdrant = qdrant
+
+    async def exists(self, index: str) -> bool:
+        """Whether Qdrant has this generation."""
+        return await self._qdrant.run(lambda c: c.collection_exists(index))
+
+    async def create(self, index: str, dimension: int | None) -> None:
+        """Make a generation's collection, unless it is there."""
+        if await self.exists(index):
+            return
+        dense = (
+            {"dense": models.VectorParams(size=dimension, distance=models.Distance.COSINE)}
+            if dimension
+            else {}
+        )
+        sparse = {"bm25": models.SparseVectorParams(modifier=models.Modifier.IDF)}
+        await self._qdrant.run(
+            lambda c: c.create_collection(
+                index, vectors_config=dense, sparse_vectors_config=sparse, on_disk_payload=True
+            )
+        )
+        if self._qdrant.is_local:
+            return  # local mode has no payload indexes and warns of each
+        for name in _KEYWORDS:
+            await self._index_field(index, name, models.PayloadSchemaType.KEYWORD)
+        await self._index_field(index, "revision", models.PayloadSchemaType.INTEGER)
+
+    async def _index_field(self, index: str, name: str, kind: models.PayloadSchemaType) -> None:
+        await self._qdrant.run(
+            lambda c: c.create_payload_index(index, field_name=name, field_schema=kind)
+        )
+
+    async def drop(self, index: str) -> None:
+        """Delete a generation's collection, if it is there."""
+        await self._qdrant.run(lambda c: c.delete_collection(index))
+
+    async def upsert(self, index: str, points: Sequence[Point]) -> None:
+        """Write points; the same point twice is one."""
+        for start in range(0, len(points), _UPSERT_POINTS):
+            batch = [_struct(point) for point in points[start : start + _UPSERT_POINTS]]
+            await self._upsert(index, batch)
+
+    async def _upsert(self, index: str, batch: list[models.PointStruct]) -> None:
+        await self._qdrant.run(lambda c: c.upsert(index, batch, wait=True))
+
+    async def delete_stale(self, index: str, current: dict[str, int | None]) -> None:
+        """Delete all points of these documents but those of the given revision (None: all)."""
+        if not current:
+            return
+        stale: list[models.Condition] = [
+            models.Filter(
+                must=[_equals("document", document)],
+                must_not=[] if revision is None else [_equals("revision", revision)],
+            )
+            for document, revision in current.items()
+        ]
+        selector = models.FilterSelector(filter=models.Filter(should=stale))
+        await self._qdrant.run(lambda c: c.delete(index, points_selector=selector, wait=True))
+
+    async def count(self, index: str) -> int:
+        """Exact number of points."""
+        return (await self._qdrant.run(lambda c: c.count(index, exact=True))).count
+
+    async def search(
+        self,
+        index: str,
+        *,
+        lexical: SparseVector | None,
+        dense: Vector | None,
+        filter: Filter,  # noqa: A002 - the query's own word
+        limit: int,
+        only: Sequence[str] | None = None,
+    ) -> list[Leg]:
+        """Ask each given way of search, in one round trip; legs in the order lexical, dense."""
+        conditions = compile_filter(filter, only)
+        requests = []
+        if lexical is not None:
+            sparse = models.SparseVector(indices=lexical.indices, values=lexical.values)
+            requests.append(
+                models.QueryRequest(query=sparse, using="bm25", filter=conditions, limit=limit)
+            )
+        if dense is not None:
+            requests.append(
+                models.QueryRequest(query=dense, using="dense", filter=conditions, limit=limit)
+            )
+        try:
+            answers = await self._qdrant.run(lambda c: c.query_batch_points(index, requests))
+        except (UnexpectedResponse, ValueError) as exc:
+            if isinstance(exc, UnexpectedResponse) and exc.status_code != NOT_FOUND:
+                raise
+            raise UnavailableError("the index of this collection is being rebuilt") from exc
+        legs = []
+        for answer in answers:
+            # Ties in a fixed order: pages must not depend on how the engine happened to walk.
+            ranked = sorted(answer.points, key=lambda p: (-p.score, str(p.id)))
+            legs.append(Leg([str(p.id) for p in ranked], [p.score for p in ranked]))
+        return legs
+
+
+def compile_filter(asked: Filter, only: Sequence[str] | None = None) -> models.Filter | None:
+    """The query's filter in Qdrant's terms; every field it names has a payload index."""
+    must: list[models.Condition] = []
+    if asked.project is not None:
+        must.append(_equals("project", asked.project))
+    if asked.under is not None:
+        must.append(_equals("folders", asked.under.rstrip("/")))
+    if asked.content_type is not None:
+        must.append(_equals("content_type", asked.content_type))
+    for key, value in asked.metadata.items():
+        values = value if isinstance(value, list) else [value]
+        tags: list[Any] = [_tag(key, v) for v in values]
+        must.append(models.FieldCondition(key="tags", match=models.MatchAny(any=tags)))
+    if only is not None:
+        must.append(models.HasIdCondition(has_id=list(only)))
+    return models.Filter(must=must) if must else None
+
+
+def _equals(key: str, value: str | int) -> models.FieldCondition:
+    return models.FieldCondition(key=key, match=models.MatchValue(value=value))
+
+
+def _tag(key: str, value: object) -> str:
+    """A metadata entry as one indexed keyword; 1, "1" and true stay three different things."""
+    return f"{key}={type(value).__name__}:{value}"
+
+
+def _struct(point: Point) -> models.PointStruct:
+    vector: dict[str, Any] = {
+        "bm25": models.SparseVector(indices=point.lexical.indices, values=point.lexical.values)
+    }
+    if point.dense is not None:
+        vector["dense"] = point.dense
+    return models.PointStruct(id=point.id, vector=vector, payload=point.payload)

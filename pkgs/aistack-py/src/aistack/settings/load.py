@@ -1,0 +1,122 @@
+"""Reads the settings file and the secrets that it names. The only reader of the environment."""
+
+import difflib
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from aistack.errors import ConfigError
+from aistack.settings.schema import Settings
+
+DEFAULT_PATH = Path("/etc/aistack/config.toml")
+_UNKNOWN = re.compile(r"unknown field `(?P<name>[^`]+)`(?: - at `\$?\.?(?P<path>[^`]*)`)?")
+
+
+def config_path(given: Path | None = None) -> Path:
+    """The settings file: the given one, else ``$AISTACK_CONFIG``, else /etc/aistack/config.toml."""
+    return given or Path(os.environ.get("AISTACK_CONFIG", DEFAULT_PATH))
+
+
+def load(path: Path) -> Settings:
+    """Read and check one TOML file.
+
+    Raises:
+        ConfigError: the file cannot be read, is not TOML, or breaks the schema; names the key
+            and, for an unknown key, the nearest right one.
+    """
+    try:
+        raw = tomllib.loads(path.read_text("utf-8"))
+    except OSError as exc:
+        hint = "give --config FILE or set AISTACK_CONFIG"
+        raise ConfigError(f"cannot read {path}: {exc.strerror}; {hint}") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{path} is not TOML: {exc}") from exc
+    try:
+        return parse(raw)
+    except ConfigError as exc:
+        raise ConfigError(f"{path}: {exc.detail}") from exc
+
+
+def parse(raw: dict[str, Any]) -> Settings:
+    """Turn a decoded TOML document into `Settings`; raises `ConfigError`."""
+    try:
+        settings = msgspec.convert(raw, Settings)
+    except msgspec.ValidationError as exc:
+        raise ConfigError(_explain(str(exc))) from exc
+    _cross_check(settings)
+    return settings
+
+
+def json_schema() -> dict[str, Any]:
+    """The schema of the settings file as JSON Schema 2020-12."""
+    return msgspec.json.schema(Settings)
+
+
+def read_secret(reference: str, setting: str) -> str:
+    """The secret that a ``*_file`` setting names, without its last newline.
+
+    Args:
+        reference: a path, or ``credential:NAME`` of systemd.
+        setting: the setting's name, for the error.
+
+    Raises:
+        ConfigError: the file is missing, unreadable or empty: never "no secret, then".
+    """
+    if reference.startswith("credential:"):
+        folder = os.environ.get("CREDENTIALS_DIRECTORY")
+        if not folder:
+            raise ConfigError(f"{setting} names a systemd credential, but none were passed")
+        path = Path(folder) / Path(reference.removeprefix("credential:")).name
+    else:
+        path = Path(reference)
+    try:
+        secret = path.read_text("utf-8").rstrip("\n")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{setting}: cannot read the secret file {path}") from exc
+    if not secret:
+        raise ConfigError(f"{setting}: the secret file {path} is empty")
+    return secret
+
+
+def _explain(message: str) -> str:
+    found = _UNKNOWN.search(message)
+    if not found:
+        return message.replace("`$.", "`")
+    name, path = found["name"], found["path"] or ""
+    known = _keys_at(path)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    where = f"{path}.{name}" if path else name
+    hint = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(known)}"
+    return f"unknown key {where}; {hint}"
+
+
+def _keys_at(path: str) -> list[str]:
+    """Names of the keys in the section that a msgspec error path points at."""
+    kind: Any = msgspec.inspect.type_info(Settings)
+    # msgspec writes [...] for any key of a table: collections[...].description
+    for name in filter(None, path.replace("[...]", "").split(".")):
+        if isinstance(kind, msgspec.inspect.StructType):
+            kind = next((f.type for f in kind.fields if f.name == name), None)
+        if isinstance(kind, msgspec.inspect.DictType):
+            kind = kind.value_type
+    fields = kind.fields if isinstance(kind, msgspec.inspect.StructType) else ()
+    return [f.name for f in fields]
+
+
+def _cross_check(settings: Settings) -> None:
+    """What no single field can tell."""
+    qdrant, embed, chunk = settings.qdrant, settings.embeddings, settings.chunking
+    if qdrant.path is not None and settings.server.workers > 1:
+        raise ConfigError("server.workers must be 1 with qdrant.path: local mode has one process")
+    if qdrant.path is None and qdrant.url is None:
+        raise ConfigError("set qdrant.url (a server) or qdrant.path (local mode)")
+    if embed.endpoint is not None and (not embed.model or embed.dimension < 1):
+        raise ConfigError("embeddings.endpoint needs embeddings.model and embeddings.dimension")
+    if chunk.overlap * 2 > chunk.size:
+        raise ConfigError("chunking.overlap must be at most half of chunking.size")
+    if settings.postgres.pool_min > settings.postgres.pool_max:
+        raise ConfigError("postgres.pool_min must not exceed postgres.pool_max")

@@ -1,0 +1,133 @@
+"""The one configuration schema: frozen, closed, with units in the names.
+
+Secrets are never values here: ``*_file`` names a file, or a systemd credential as
+``credential:NAME`` (looked up in ``$CREDENTIALS_DIRECTORY``).
+"""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct, field
+
+from aistack.settings.names import Identifier
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Positive = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
+
+
+class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of every section: unknown keys are errors."""
+
+
+class Server(Section, frozen=True, kw_only=True):
+    """Where and how AIDB listens."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8091
+    workers: Positive = 1
+    allowed_hosts: tuple[str, ...] = ()
+    """Host headers taken besides loopback names; set it when a proxy keeps the client's Host."""
+    allowed_origins: tuple[str, ...] = ()
+    """Origin headers that MCP takes besides loopback ones."""
+    shutdown_s: Annotated[int, Meta(ge=1)] = 20
+
+
+class Postgres(Section, frozen=True, kw_only=True):
+    """The source of truth."""
+
+    dsn: str = "host=/run/postgresql dbname=aistack user=aistack"
+    password_file: str | None = None
+    pool_min: Annotated[int, Meta(ge=0)] = 1
+    pool_max: Positive = 10
+    timeout_s: Seconds = 5.0
+
+
+class Qdrant(Section, frozen=True, kw_only=True):
+    """The index: a server by ``url``, or qdrant-client's local mode by ``path`` (demo, tests)."""
+
+    url: str | None = "http://127.0.0.1:6333"
+    path: str | None = None
+    api_key_file: str | None = None
+    timeout_s: Seconds = 5.0
+    prefix: Identifier = "aistack"
+    """First part of the names of our Qdrant collections: two stacks can share a server."""
+
+
+class Redis(Section, frozen=True, kw_only=True):
+    """Optional shared cache; the stack works without it."""
+
+    url: str | None = None
+    password_file: str | None = None
+    timeout_s: Seconds = 0.2
+
+
+class Embeddings(Section, frozen=True, kw_only=True):
+    """An OpenAI-compatible endpoint; without one, search is lexical."""
+
+    endpoint: str | None = None
+    """Base URL that ends in /v1."""
+    model: str = ""
+    dimension: Annotated[int, Meta(ge=0, le=65536)] = 0
+    api_key_file: str | None = None
+    batch_size: Annotated[int, Meta(ge=1, le=2048)] = 32
+    timeout_s: Seconds = 30.0
+    query_timeout_s: Seconds = 5.0
+
+
+class Chunking(Section, frozen=True, kw_only=True):
+    """How documents are split, in characters."""
+
+    size: Annotated[int, Meta(ge=200, le=20000)] = 1200
+    overlap: Annotated[int, Meta(ge=0, le=5000)] = 150
+
+
+class Limits(Section, frozen=True, kw_only=True):
+    """Bounds on what is taken in."""
+
+    query_bytes: Annotated[int, Meta(ge=16)] = 10 * 1024
+    document_bytes: Annotated[int, Meta(ge=1024)] = 1024 * 1024
+    body_bytes: Annotated[int, Meta(ge=1024)] = 2 * 1024 * 1024
+    result_bytes: Annotated[int, Meta(ge=4096)] = 256 * 1024
+    """Most text that one answer of a search carries."""
+
+
+class CollectionOptions(Section, frozen=True, kw_only=True):
+    """A declared collection."""
+
+    description: str = ""
+
+
+class Log(Section, frozen=True, kw_only=True):
+    """What goes to standard error."""
+
+    level: Annotated[str, Meta(pattern="^(debug|info|warning|error)$")] = "info"
+    format: Annotated[str, Meta(pattern="^(json|text)$")] = "json"
+
+
+DEFAULT_COLLECTIONS: dict[str, CollectionOptions] = {
+    "nixos_docs": CollectionOptions(description="NixOS and nixpkgs documentation"),
+    "solved_issues": CollectionOptions(description="Problems met before, with their solutions"),
+    "skill_embeddings": CollectionOptions(description="Descriptions of agent skills"),
+    "telemetry_patterns": CollectionOptions(description="Patterns found in telemetry"),
+    "system_registry": CollectionOptions(description="Hosts, services and their settings"),
+    "tool_schemas": CollectionOptions(description="Tools and their input schemas"),
+}
+
+
+class Settings(Section, frozen=True, kw_only=True):
+    """The whole configuration, one TOML table a section."""
+
+    server: Server = field(default_factory=Server)
+    postgres: Postgres = field(default_factory=Postgres)
+    qdrant: Qdrant = field(default_factory=Qdrant)
+    redis: Redis = field(default_factory=Redis)
+    embeddings: Embeddings = field(default_factory=Embeddings)
+    chunking: Chunking = field(default_factory=Chunking)
+    limits: Limits = field(default_factory=Limits)
+    log: Log = field(default_factory=Log)
+    collections: dict[Identifier, CollectionOptions] = field(default_factory=dict)
+    """Collections besides the six that always exist."""
+
+    def all_collections(self) -> dict[str, CollectionOptions]:
+        """The six default collections and the declared ones (which may redescribe a default)."""
+        return {**DEFAULT_COLLECTIONS, **self.collections}

@@ -1,0 +1,1 @@
+"""Connections and pools: open, close, ping, translate errors; no product words."""

@@ -1,0 +1,122 @@
+"""The composition root: builds every part once, opens and closes them in order."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from aistack.access.keys import Keys
+from aistack.errors import AistackError, UnavailableError
+from aistack.kit.signing import Signer
+from aistack.knowledge.collections import Collections
+from aistack.knowledge.documents import Documents
+from aistack.knowledge.embed import Embedder
+from aistack.knowledge.generations import Generations
+from aistack.knowledge.indexer import Indexer
+from aistack.knowledge.search import Search
+from aistack.knowledge.vectors import Vectors
+from aistack.monitoring.metrics import Metrics
+from aistack.settings.schema import Settings
+from aistack.stores.postgres import Postgres
+from aistack.stores.qdrant import Qdrant
+from aistack.stores.redis import Redis
+
+
+@dataclass(frozen=True)
+class Stack:
+    """All parts, ready to use."""
+
+    settings: Settings
+    postgres: Postgres
+    qdrant: Qdrant
+    redis: Redis
+    documents: Documents
+    collections: Collections
+    search: Search
+    generations: Generations
+    indexer: Indexer
+    keys: Keys
+    metrics: Metrics
+
+    async def ready(self) -> dict[str, bool]:
+        """Which dependencies answer now: PostgreSQL and Qdrant, and Redis where configured."""
+        found = {
+            "postgres": await _answers(self.postgres.ping()),
+            "qdrant": await _answers(self.qdrant.ping()),
+        }
+        if self.redis.configured:
+            found["redis"] = await self.redis.ping()
+        return found
+
+
+@asynccontextmanager
+async def open_stack(settings: Settings, *, index: bool = True) -> AsyncIterator[Stack]:
+    """Open everything; with ``index`` the indexer works in the background.
+
+    The database must be migrated (`aistack migrate`).
+
+    Raises:
+        UnavailableError: the database does not answer or has no schema yet.
+    """
+    async with AsyncExitStack() as resources:
+        postgres = Postgres(settings.postgres)
+        await postgres.open()
+        resources.push_async_callback(postgres.close)
+        signer = Signer(await _cursor_key(postgres))
+        qdrant = Qdrant(settings.qdrant)
+        resources.push_async_callback(qdrant.close)
+        redis = Redis(settings.redis)
+        await redis.open()
+        resources.push_async_callback(redis.close)
+        embedder = Embedder(settings.embeddings, redis)
+        await embedder.open()
+        resources.push_async_callback(embedder.close)
+
+        metrics = Metrics()
+        vectors = Vectors(qdrant)
+        generations = Generations(postgres, embedder, settings.qdrant.prefix)
+        collections = Collections(postgres, settings)
+        await collections.ensure()
+        await generations.ensure()
+        stack = Stack(
+            settings=settings,
+            postgres=postgres,
+            qdrant=qdrant,
+            redis=redis,
+            documents=Documents(postgres, settings, signer),
+            collections=collections,
+            search=Search(postgres, vectors, embedder, settings, signer, metrics),
+            generations=generations,
+            indexer=Indexer(postgres, vectors, embedder, generations, metrics),
+            keys=Keys(postgres),
+            metrics=metrics,
+        )
+        if index:
+            task = asyncio.create_task(stack.indexer.run(), name="indexer")
+            resources.push_async_callback(_cancel, task)
+        yield stack
+
+
+async def _cursor_key(postgres: Postgres) -> bytes:
+    async with postgres.read() as conn:
+        known = await (await conn.execute("select to_regclass('instance') as found")).fetchone()
+        if not known or known["found"] is None:
+            raise UnavailableError("the database has no schema yet; run aistack migrate")
+        found = await conn.execute("select value from instance where key = 'cursor-key'")
+        row = await found.fetchone()
+    return bytes((row or {})["value"])
+
+
+async def _cancel(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def _answers(ping: object) -> bool:
+    try:
+        await ping  # type: ignore[misc]  # any awaitable; its result does not matter
+    except AistackError:
+        return False
+    return True

@@ -1,0 +1,84 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from aistack.access.keys import Keys
+from aistack.errors import InvalidError, NotFoundError, UnauthenticatedError, UnavailableError
+from aistack.settings.schema import Postgres as PostgresSettings
+from aistack.settings.schema import Settings
+from aistack.stores.postgres import Postgres
+from aistack.wiring import open_stack
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def keys(settings: Settings):  # type: ignore[no-untyped-def]  # an async generator
+    async with open_stack(settings, index=False) as stack:
+        yield stack.keys
+
+
+async def test_a_key_lets_in_until_it_is_revoked(keys: Keys) -> None:
+    new = await keys.create(name="ci", scopes=["write"], collections=["nixos_docs"])
+    principal = await keys.verify(new.key)
+    assert principal.allows("read")
+    assert not principal.allows("admin")
+    assert principal.collections == frozenset({"nixos_docs"})
+    await keys.revoke(new.info.id)
+    with pytest.raises(UnauthenticatedError):
+        await keys.verify(new.key)
+
+
+async def test_the_secret_is_nowhere_in_the_database(keys: Keys) -> None:
+    new = await keys.create(name="ci", scopes=["read"])
+    secret = new.key.split("_", 2)[2]
+    async with keys._postgres.read() as conn:
+        row = await (await conn.execute("select api_keys::text as all from api_keys")).fetchone()
+    assert row
+    assert secret not in row["all"]
+
+
+@pytest.mark.parametrize("presented", ["", "x", "aistack_", "aistack_" + "0" * 12 + "_" + "a" * 43])
+async def test_what_is_no_key_is_refused(keys: Keys, presented: str) -> None:
+    with pytest.raises(UnauthenticatedError):
+        await keys.verify(presented)
+
+
+async def test_a_wrong_secret_with_a_right_id_is_refused(keys: Keys) -> None:
+    one = await keys.create(name="one", scopes=["read"])
+    two = await keys.create(name="two", scopes=["admin"])
+    await keys.verify(two.key)
+    forged = f"aistack_{one.info.id}_{two.key.split('_', 2)[2]}"
+    with pytest.raises(UnauthenticatedError):
+        await keys.verify(forged)
+
+
+async def test_rotation_overlaps_then_ends_the_old_key(keys: Keys) -> None:
+    old = await keys.create(name="ci", scopes=["read"])
+    new = await keys.rotate(old.info.id, overlap=timedelta(hours=1))
+    assert (await keys.verify(old.key)).name == (await keys.verify(new.key)).name == "ci"
+    await keys.rotate(new.info.id, overlap=timedelta(0))
+    with pytest.raises(UnauthenticatedError):
+        await keys.verify(new.key)
+    with pytest.raises(NotFoundError):
+        await keys.rotate("000000000000")
+
+
+async def test_keys_need_a_name_scopes_and_a_future(keys: Keys) -> None:
+    with pytest.raises(InvalidError):
+        await keys.create(name=" ", scopes=["read"])
+    with pytest.raises(InvalidError):
+        await keys.create(name="x", scopes=[])
+    past = datetime.now(UTC) - timedelta(days=1)
+    with pytest.raises(InvalidError):
+        await keys.create(name="x", scopes=["read"], expires_at=past)
+
+
+async def test_without_a_database_nobody_is_let_in() -> None:
+    away = Postgres(PostgresSettings(dsn="host=/nonexistent dbname=x", pool_min=0, timeout_s=0.3))
+    await away.open()
+    try:
+        with pytest.raises(UnavailableError):
+            await Keys(away).verify("aistack_" + "0" * 12 + "_" + "a" * 43)
+    finally:
+        await away.close()

@@ -1,0 +1,73 @@
+import pytest
+
+from aistack.access.model import LOCAL_OPERATOR
+from aistack.knowledge.model import NewDocument, Query
+from aistack.knowledge.vectors import Vectors
+from aistack.wiring import Stack
+
+pytestmark = pytest.mark.anyio
+
+
+async def put(stack: Stack, path: str, text: str) -> None:
+    document = NewDocument(path=path, source=text.encode())
+    await stack.documents.put(LOCAL_OPERATOR, "nixos_docs", document)
+
+
+async def points_and_chunks(stack: Stack) -> tuple[int, int]:
+    generations = [g for g in await stack.generations.all() if g.collection == "nixos_docs"]
+    assert [g.state for g in generations] == ["live"]
+    chunks = (await stack.collections.get(LOCAL_OPERATOR, "nixos_docs")).chunks
+    return await Vectors(stack.qdrant).count(generations[0].index_name), chunks
+
+
+async def found(stack: Stack, text: str) -> list[str]:
+    page = await stack.search.search(LOCAL_OPERATOR, Query(query=text, collection="nixos_docs"))
+    return [hit.path for hit in page.hits]
+
+
+async def test_the_index_follows_puts_updates_and_deletes(stack: Stack) -> None:
+    for number in range(40):
+        await put(stack, f"{number}.md", f"text number {number} " * 80)
+    await stack.indexer.drain()
+    for number in range(0, 40, 3):
+        await put(stack, f"{number}.md", "shorter now")
+    await stack.documents.delete_project(LOCAL_OPERATOR, "nixos_docs", "default")
+    await put(stack, "last.md", "only this is left")
+    await stack.indexer.drain()
+    assert await points_and_chunks(stack) == (1, 1)
+    assert await stack.indexer.backlog() == (0, 0)
+
+
+async def test_a_lost_index_is_rebuilt(stack: Stack) -> None:
+    await put(stack, "a.md", "remember me")
+    await stack.indexer.drain()
+    generation = next(g for g in await stack.generations.all() if g.collection == "nixos_docs")
+    await Vectors(stack.qdrant).drop(generation.index_name)
+    await stack.indexer.drain()
+    assert await found(stack, "remember") == ["a.md"]
+
+
+async def test_a_rebuild_swaps_when_complete_and_keeps_what_is_written_meanwhile(
+    stack: Stack,
+) -> None:
+    for number in range(5):
+        await put(stack, f"{number}.md", f"alpha {number}")
+    await stack.indexer.drain()
+    before = next(g for g in await stack.generations.all() if g.collection == "nixos_docs")
+    await stack.generations.begin_rebuild("nixos_docs")
+    await put(stack, "new.md", "alpha new")
+    assert len(await found(stack, "alpha")) == 5  # the old generation answers
+    await stack.indexer.drain()
+    after = [g for g in await stack.generations.all() if g.collection == "nixos_docs"]
+    assert [g.state for g in after] == ["live"]
+    assert after[0].index_name != before.index_name
+    assert len(await found(stack, "alpha")) == 6
+    assert not await Vectors(stack.qdrant).exists(before.index_name)
+    assert await points_and_chunks(stack) == (6, 6)
+
+
+async def test_only_one_indexer_works_at_a_time(stack: Stack) -> None:
+    async with stack.postgres.dedicated() as conn:
+        await conn.execute("select pg_advisory_lock(%s)", (0x696E6478,))
+        assert await stack.indexer.drain() is False
+    assert await stack.indexer.drain() is True

@@ -1,0 +1,52 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aistack.knowledge import bm25
+from aistack.knowledge.fuse import RRF_K, WINDOWS, fuse
+from aistack.knowledge.terms import terms
+
+
+def test_code_identifiers_are_found_whole_and_by_part() -> None:
+    found = terms("set services.nginx.virtualHosts and wal_level, parseHTTPRequest")
+    assert {"services.nginx.virtualhosts", "nginx", "nginx.virtualhosts", "virtual"} <= set(found)
+    assert {"wal_level", "wal", "level"} <= set(found)
+    assert {"parsehttprequest", "pars", "http", "request"} <= set(found)
+
+
+def test_words_meet_their_other_forms_but_stop_words_do_not_count() -> None:
+    assert set(terms("the limits")) == set(terms("limiting"))
+
+
+def test_stop_words_alone_are_still_a_question() -> None:
+    assert terms("to be or not to be")
+
+
+@given(st.text(max_size=500))
+def test_any_text_has_terms_of_bounded_length(text: str) -> None:
+    assert all(len(term) <= 80 for term in terms(text) if not term.isalpha())
+
+
+@given(st.text(max_size=300), st.floats(1, 1000))
+def test_weights_are_positive_and_ids_ascend(text: str, avgdl: float) -> None:
+    vector = bm25.passage_vector(terms(text), avgdl=avgdl)
+    assert vector.indices == sorted(set(vector.indices))
+    assert all(value > 0 for value in vector.values)
+
+
+@given(st.text(max_size=200), st.text(max_size=200))
+def test_coverage_is_a_share(question: str, passage: str) -> None:
+    assert 0 <= bm25.coverage(terms(question), terms(passage)) <= 1
+
+
+_ids = st.lists(st.integers(0, 400).map(str), unique=True, max_size=300)
+
+
+@given(_ids, _ids)
+def test_fused_order_does_not_change_when_the_lists_get_longer(a: list[str], b: list[str]) -> None:
+    short = fuse([a[: WINDOWS[0]], b[: WINDOWS[0]]])
+    assert fuse([a, b])[: len(short)] == short
+
+
+def test_fusion_is_the_sum_of_reciprocal_ranks() -> None:
+    assert RRF_K == 60
+    assert fuse([["x", "y"], ["y", "z"]]) == ["y", "x", "z"]

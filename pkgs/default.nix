@@ -1,0 +1,8 @@
+{ pkgs, ... }:
+let
+  aistack = pkgs.callPackage ./aistack-py/package.nix { };
+in
+{
+  inherit aistack;
+  default = aistack;
+}

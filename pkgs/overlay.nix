@@ -1,0 +1,3 @@
+final: _prev: {
+  aistack = final.callPackage ./aistack-py/package.nix { };
+}

@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Every check of the repository. All of them run, even when one fails; the last line counts them.
+set -uo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+bin=$root/.venv/bin
+cd "$root/pkgs/aistack-py" || exit 1
+
+passed=0
+failed=()
+left_out=()
+counts=$(mktemp)
+trap 'rm -f "$counts"' EXIT
+
+step() { # NAME COMMAND...
+  local name=$1
+  shift
+  printf '\n== %s\n' "$name"
+  if "$@"; then
+    passed=$((passed + 1))
+  else
+    failed+=("$name")
+    printf '== %s FAILED\n' "$name" >&2
+  fi
+}
+
+leave_out() { # NAME REASON
+  left_out+=("$1")
+  printf '\n== %s: NOT RUN: %s\n' "$1" "$2"
+}
+
+tests() { "$bin/python" -m pytest | tee "$counts"; }
+
+shell_files() {
+  cd "$root" && find scripts pkgs .ci -type f \( -name '*.sh' -o -path '.ci/run' \) \
+    -not -path '*/node_modules/*' -print0 | xargs -0 shellcheck
+}
+
+step 'ruff check' "$bin/ruff" check .
+step 'ruff format' "$bin/ruff" format --check .
+step 'mypy' "$bin/mypy"
+step 'lint-imports' "$bin/lint-imports"
+step 'pytest' tests
+
+if command -v shellcheck >/dev/null; then
+  step 'shellcheck' shell_files
+else
+  leave_out 'shellcheck' 'it is not installed (apt-get install shellcheck)'
+fi
+
+if ! command -v nix >/dev/null; then
+  leave_out 'nix flake check' 'nix is not on PATH, so the module and the packages are unchecked'
+elif ! nix flake --help >/dev/null 2>&1; then
+  leave_out 'nix flake check' 'this nix has no flakes: experimental-features = nix-command flakes'
+else
+  step 'nix flake check' nix flake check --print-build-logs "$root"
+fi
+
+printf '\n'
+((${#left_out[@]})) && printf 'not run: %s\n' "$(IFS=,; echo "${left_out[*]}")"
+((${#failed[@]})) && printf 'failed: %s\n' "$(IFS=,; echo "${failed[*]}")"
+# pytest's last line, without its frame and colours.
+printf 'pytest: %s\n' "$(tail -n 1 "$counts" | sed -e 's/\x1b\[[0-9;]*m//g' -e 's/^=* *//' -e 's/ *=*$//')"
+printf 'check: %d passed, %d failed, %d not run\n' "$passed" "${#failed[@]}" "${#left_out[@]}"
+((${#failed[@]} == 0))
