@@ -20,6 +20,7 @@ def test_an_empty_file_is_a_working_configuration() -> None:
         ({"collections": {"a": {"descripton": ""}}}, "did you mean description?"),
         ({"server": {"port": 0}}, "server.port"),
         ({"collections": {"No!": {}}}, "collections"),
+        ({"collections": {"name\n": {}}}, "collections"),
         ({"qdrant": {"path": "/x"}, "server": {"workers": 2}}, "server.workers"),
         ({"embeddings": {"endpoint": "http://x/v1"}}, "embeddings.dimension"),
     ],

@@ -126,10 +126,14 @@ class Embedder:
                 continue
             if response.status_code in {408, 429} or response.is_server_error:
                 continue
-            if response.is_error:
-                raise InvalidError(
+            if response.status_code in {401, 403, 404}:
+                raise ConfigError(
                     f"the embedding endpoint answers {response.status_code}; check "
                     "embeddings.endpoint, embeddings.model and embeddings.api_key_file"
+                )
+            if response.is_error:
+                raise InvalidError(
+                    f"the embedding endpoint refuses the text ({response.status_code})"
                 )
             try:
                 return msgspec.json.decode(response.content, type=_Answer)
