@@ -17,7 +17,6 @@ mkShell {
         ps.mypy
         ps.pytest
         ps.pytest-timeout
-        ps.types-docutils
       ]
     ))
     nixfmt-tree

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
+# Python's $ also matches before a last newline; JSON Schema's does not: hence (?!\n).
 IDENTIFIER_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$(?!\n)"
-# Python's $ also matches before a last newline; JSON Schema's does not.
 
 Identifier = Annotated[
     str,
