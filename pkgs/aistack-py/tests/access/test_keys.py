@@ -2,7 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from aistack.access.keys import Keys
+from aistack.access.keys import Keys, generate
 from aistack.errors import InvalidError, NotFoundError, UnauthenticatedError, UnavailableError
 from aistack.settings.schema import Postgres as PostgresSettings
 from aistack.settings.schema import Settings
@@ -82,3 +82,26 @@ async def test_without_a_database_nobody_is_let_in() -> None:
             await Keys(away).verify("aistack_" + "0" * 12 + "_" + "a" * 43)
     finally:
         await away.close()
+
+
+async def test_a_declared_key_is_made_once_and_stays_revoked(keys: Keys) -> None:
+    key = generate()
+    assert await keys.ensure(key, name="admin", scopes=["admin"])
+    assert not await keys.ensure(key, name="admin", scopes=["admin"])
+    assert (await keys.verify(key)).allows("admin")
+    assert len(await keys.list()) == 1
+
+    await keys.revoke(key.split("_")[1])
+    assert not await keys.ensure(key, name="admin", scopes=["admin"])
+    with pytest.raises(UnauthenticatedError):
+        await keys.verify(key)
+
+
+async def test_a_declared_key_is_no_way_to_another_keys_rights(keys: Keys) -> None:
+    admin = await keys.create(name="admin", scopes=["admin"])
+    forged = f"aistack_{admin.info.id}_{generate().split('_', 2)[2]}"
+    with pytest.raises(InvalidError, match="another secret"):
+        await keys.ensure(forged, name="x", scopes=["read"])
+    with pytest.raises(InvalidError, match="generate"):
+        await keys.ensure("secret", name="x", scopes=["read"])
+    assert (await keys.verify(admin.key)).allows("admin")

@@ -76,6 +76,32 @@ class Keys:
         async with self._postgres.transaction() as conn:
             return await _insert(conn, name, scopes, collections, expires_at)
 
+    async def ensure(self, key: str, *, name: str, scopes: Sequence[Scope]) -> bool:
+        """Make a key that already has its secret; True if it is new.
+
+        For keys that a configuration declares. One that exists is left as it is: a revoked one
+        stays revoked, and its name and scopes stay those of its first time.
+
+        Raises:
+            InvalidError: not in the form of a key, or its id belongs to another secret.
+        """
+        _check(name, scopes, None)
+        form = _FORM.fullmatch(key)
+        if not form:
+            raise InvalidError("not a key; make one by aistack keys generate")
+        digest = hashlib.sha256(form["secret"].encode()).digest()
+        async with self._postgres.transaction() as conn:
+            values = {"id": form["id"], "hash": digest, "name": name, "scopes": list(scopes)}
+            made = await (await conn.execute(_QUERIES["ensure"], values)).fetchone()
+            if made:
+                return True
+            row = await (await conn.execute(_QUERIES["find"], values)).fetchone()
+        if not row or not hmac.compare_digest(row["hash"], digest):
+            raise InvalidError(
+                f"the key {form['id']} exists with another secret; generate a new one"
+            )
+        return False
+
     async def list(self) -> list[KeyInfo]:
         """All keys, oldest first, also expired and revoked ones."""
         async with self._postgres.read() as conn:
@@ -113,6 +139,11 @@ class Keys:
         return new
 
 
+def generate() -> str:
+    """A new key that no database knows yet; `Keys.ensure` makes it one."""
+    return f"aistack_{secrets.token_hex(6)}_{secrets.token_urlsafe(32)}"
+
+
 async def _insert(
     conn: Connection,
     name: str,
@@ -120,7 +151,8 @@ async def _insert(
     collections: Sequence[str] | None,
     expires_at: datetime | None,
 ) -> NewKey:
-    key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+    key = generate()
+    _, key_id, secret = key.split("_", 2)
     values = {
         "id": key_id,
         "name": name,
@@ -130,7 +162,7 @@ async def _insert(
         "expires_at": expires_at,
     }
     row = await (await conn.execute(_QUERIES["create"], values)).fetchone()
-    return NewKey(f"aistack_{key_id}_{secret}", _info(row or {}))
+    return NewKey(key, _info(row or {}))
 
 
 def _check(name: str, scopes: Sequence[Scope], expires_at: datetime | None) -> None:

@@ -3,6 +3,12 @@ insert into api_keys (id, name, hash, scopes, collections, expires_at)
 values (%(id)s, %(name)s, %(hash)s, %(scopes)s, %(collections)s, %(expires_at)s)
 returning id, name, scopes, collections, created_at, expires_at, revoked_at, last_used_at
 
+-- name: ensure
+insert into api_keys (id, name, hash, scopes)
+values (%(id)s, %(name)s, %(hash)s, %(scopes)s)
+on conflict (id) do nothing
+returning id
+
 -- name: find
 select id, name, hash, scopes, collections,
        revoked_at is null and (expires_at is null or expires_at > now()) as valid

@@ -6,12 +6,14 @@ from pathlib import Path
 import click
 import msgspec
 
+from aistack.access.keys import Keys, generate
 from aistack.access.model import LOCAL_OPERATOR, SCOPES, KeyInfo, Scope
 from aistack.cli.context import command, config_file, json_option, settings_of
 from aistack.cli.render import as_json, say, table
 from aistack.errors import InvalidError
 from aistack.knowledge.model import Filter, Query, SearchPage
-from aistack.settings.load import json_schema, load
+from aistack.settings.load import json_schema, load, read_secret
+from aistack.stores.postgres import Postgres
 from aistack.wiring import open_stack
 
 
@@ -104,6 +106,39 @@ async def create(
         as_json(new)
     else:
         click.echo(new.key)
+
+
+@keys.command("generate")
+@command
+async def generate_key() -> None:
+    """Print a new key that no database knows yet: for a secret store, and `keys ensure`."""
+    click.echo(generate())
+
+
+@keys.command("ensure")
+@click.argument("name")
+@click.option("--key-file", required=True, help="File, or credential:NAME of systemd.")
+@click.option("--scope", "scopes", multiple=True, type=click.Choice(SCOPES), default=["read"])
+@click.pass_context
+@command
+async def ensure_key(
+    ctx: click.Context, name: str, key_file: str, scopes: tuple[Scope, ...]
+) -> None:
+    """Make the key in a file one of this database, unless it is already (even revoked).
+
+    An empty file is none: there is nothing to do.
+    """
+    key = read_secret(key_file, "--key-file", empty="none")
+    if not key:
+        say("no key given")
+        return
+    postgres = Postgres(settings_of(ctx).postgres)
+    await postgres.open()
+    try:
+        made = await Keys(postgres).ensure(key, name=name, scopes=scopes)
+    finally:
+        await postgres.close()
+    say(f"made the key {name}" if made else f"the key {name} exists")
 
 
 @keys.command("list")

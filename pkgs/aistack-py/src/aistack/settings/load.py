@@ -5,7 +5,7 @@ import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -56,12 +56,15 @@ def json_schema() -> dict[str, Any]:
     return msgspec.json.schema(Settings)
 
 
-def read_secret(reference: str, setting: str) -> str:
+def read_secret(
+    reference: str, setting: str, *, empty: Literal["refused", "none"] = "refused"
+) -> str:
     """The secret that a ``*_file`` setting names, without its last newline.
 
     Args:
         reference: a path, or ``credential:NAME`` of systemd.
         setting: the setting's name, for the error.
+        empty: what an empty file is: an error, or the empty string.
 
     Raises:
         ConfigError: the file is missing, unreadable or empty: never "no secret, then".
@@ -77,7 +80,7 @@ def read_secret(reference: str, setting: str) -> str:
         secret = path.read_text("utf-8").rstrip("\n")
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigError(f"{setting}: cannot read the secret file {path}") from exc
-    if not secret:
+    if not secret and empty == "refused":
         raise ConfigError(f"{setting}: the secret file {path} is empty")
     return secret
 
