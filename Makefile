@@ -11,7 +11,7 @@ package := pkgs/aistack-py
 stamp := .venv/.installed
 bin := $(root).venv/bin
 
-.PHONY: help demo check lint types test format clean
+.PHONY: help demo check lint types test format options clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,9 @@ test: $(stamp) ## the tests (ARGS: more options of pytest)
 
 format: $(stamp) ## put the code into its one format
 	cd $(package) && $(bin)/ruff check --fix . && $(bin)/ruff format .
+
+options: ## write docs/reference/options.md from the modules' options (needs Nix)
+	nix build --no-link --print-out-paths .#docs | xargs -I% install -m 644 %/reference/options.md docs/reference/options.md
 
 clean: ## remove what the targets above made
 	rm -rf .venv .demo

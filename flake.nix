@@ -23,6 +23,8 @@
         );
     in
     {
+      nixosModules.default = ./modules;
+      nixosConfigurations = import ./hosts { inherit lib self; };
       overlays.default = import ./pkgs/overlay.nix;
       packages = forEachSystem (import ./pkgs);
       apps = forEachSystem (import ./apps);

@@ -1,3 +1,4 @@
+# One file a check. `nix flake check` runs all of them, `nix build .#checks.x86_64-linux.NAME` one.
 {
   lib,
   pkgs,
@@ -5,8 +6,21 @@
 }:
 let
   inherit (pkgs.stdenv.hostPlatform) system;
+  packages = self.packages.${system};
+  vm = import ./lib/vm.nix { inherit lib pkgs self; };
 in
 {
-  package = import ./package.nix { inherit (self.packages.${system}) aistack; };
   devShell = self.devShells.${system}.default;
+  docs = import ./docs.nix { inherit pkgs packages; };
+  eval = import ./eval.nix { inherit lib pkgs self; };
+  example = self.nixosConfigurations.example.config.system.build.toplevel;
+  formatting = import ./formatting.nix { inherit lib pkgs; };
+  package = import ./package.nix { inherit (packages) aistack; };
+  scripts = import ./scripts.nix { inherit lib pkgs self; };
+
+  # These boot machines.
+  aidb = vm ./aidb.nix;
+  external = vm ./external.nix;
+  hardening = vm ./hardening.nix;
+  switch = vm ./switch.nix;
 }

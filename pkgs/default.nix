@@ -5,4 +5,5 @@ in
 {
   inherit aistack;
   default = aistack;
+  docs = pkgs.callPackage ./docs { };
 }

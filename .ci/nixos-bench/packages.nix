@@ -1,0 +1,57 @@
+# nixfmt is in no registry that the bench reaches. This stands in with the few of its rules that can
+# be told without it; real Nix runs the real one.
+final: _prev:
+let
+  rules = final.writeText "nixfmt.py" ''
+    """nixfmt --check FILE...: some of nixfmt's rules, where there is no nixfmt.
+
+    The file parses; lines have spaces in pairs before them, none behind them, no tabs; no two empty
+    lines follow each other; brackets and braces have a space inside; the file ends with one newline.
+    """
+
+    import re
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    TIGHT = re.compile(r"\[[^\s\]]|(?<![$'])\{[^\s}]")
+    QUOTES = re.compile("'" * 2 + r"(?![$'\\])")
+
+
+    def faults(path: Path) -> list[str]:
+        """What is not as nixfmt would write it."""
+        text = path.read_text("utf-8")
+        found = []
+        parsed = subprocess.run(["nix-instantiate", "--parse", str(path)], capture_output=True, text=True)
+        if parsed.returncode:
+            found.append(parsed.stderr.strip())
+        if not text.endswith("\n") or text.endswith("\n\n"):
+            found.append("must end with one newline")
+        empty = False  # whether the line before was
+        inside = False  # within an indented string, whose text is its author's
+        for number, line in enumerate(text.splitlines(), 1):
+            quotes = len(QUOTES.findall(line))
+            if "\t" in line or line != line.rstrip():
+                found.append(f"{number}: a tab or a space at the end")
+            if not inside and not quotes and not line.lstrip().startswith("#") and '"' not in line:
+                if (len(line) - len(line.lstrip())) % 2:
+                    found.append(f"{number}: indented by an odd number of spaces")
+                if TIGHT.search(line):
+                    found.append(f"{number}: brackets and braces have spaces inside")
+            if empty and not line and not inside:
+                found.append(f"{number}: two empty lines in a row")
+            empty = not line
+            inside ^= bool(quotes % 2)
+        return [f"{path}: {fault}" for fault in found]
+
+
+    files = [Path(name) for name in sys.argv[1:] if not name.startswith("-")]
+    wrong = [fault for path in files for fault in faults(path)]
+    print("\n".join(wrong), file=sys.stderr)
+    sys.exit(1 if wrong or not files else 0)
+  '';
+in
+{
+  ruff = final.python3.withPackages (ps: [ ps.ruff ]);
+  nixfmt = final.writeShellScriptBin "nixfmt" ''exec ${final.python3}/bin/python3 ${rules} "$@"'';
+}

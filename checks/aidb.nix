@@ -1,0 +1,153 @@
+# The whole way on one node: switch on, import, ask over HTTP and MCP through nginx, be refused,
+# reboot, lose the index and rebuild it.
+{ lib, pkgs, ... }:
+let
+  domain = "kb.test";
+  mcpClient = pkgs.python3.withPackages (ps: [ ps.mcp ]);
+in
+{
+  name = "aistack-aidb";
+
+  nodes.machine = {
+    services.aistack = {
+      enable = true;
+      nginx = {
+        enable = true;
+        inherit domain;
+      };
+      collections.handbook.description = "This project's own documentation";
+    };
+    networking.hosts."127.0.0.1" = [ domain ];
+    environment.etc."handbook".source = ../docs;
+    environment.systemPackages = [
+      pkgs.curl
+      pkgs.jq
+      mcpClient
+    ];
+    virtualisation.memorySize = 2048;
+  };
+
+  testScript =
+    { nodes, ... }:
+    let
+      cfg = nodes.machine.services.aistack;
+    in
+    ''
+      import json
+      import shlex
+
+      machine.start(allow_reboot=True)
+      base = "https://${domain}"
+      ca = "/var/lib/aistack-tls/cert.pem"
+      question = "how do I rebuild the index from PostgreSQL"
+
+
+      def curl(path, *options, key="$(cat /root/key)"):
+          auth = f"-H \"Authorization: Bearer {key}\"" if key else ""
+          return f"curl -sS --cacert {ca} {auth} {' '.join(options)} {base}{path}"
+
+
+      def status(path, *options, key="$(cat /root/key)"):
+          return machine.succeed(curl(path, "-o /dev/null -w '%{http_code}'", *options, key=key))
+
+
+      def ask():
+          body = json.dumps({"query": question, "collection": "handbook"})
+          answer = machine.succeed(
+              curl("/v1/query", "--fail-with-body", "--json", f"'{body}'")
+          )
+          return json.loads(answer)
+
+
+      def up():
+          machine.wait_for_unit("aistack.target")
+          machine.wait_for_unit("aistack-aidb.service")
+          machine.wait_for_unit("nginx.service")
+
+
+      with subtest("the stack comes up, and only on loopback"):
+          up()
+          listening = machine.succeed("ss --listening --tcp --numeric --no-header | awk '{print $4}'")
+          beyond = {
+              line.rsplit(":", 1)[1]
+              for line in listening.split()
+              if not line.startswith(("127.", "[::1]"))
+          }
+          t.assertEqual(beyond, {"80", "443"}, listening)
+
+      with subtest("the first admin key is root's alone"):
+          machine.succeed("test $(stat -c %a:%U /var/lib/aistack-secrets/admin-key) = 600:root")
+          machine.succeed("mv /var/lib/aistack-secrets/admin-key /root/key")
+
+      with subtest("real files are imported"):
+          machine.succeed("aistack ingest --collection handbook /etc/handbook/ >&2")
+          machine.succeed("aistack keys list | grep -w admin")
+
+      with subtest("the command is root's, and takes words as they are"):
+          odd = "$HOME %n 'x' \\t"
+          machine.succeed(f"aistack keys create {shlex.quote(odd)}")
+          keys = {k["name"]: k["id"] for k in json.loads(machine.succeed("aistack keys list --json"))}
+          t.assertEqual(keys.keys(), {"admin", odd})
+          machine.succeed(f"aistack keys revoke {keys[odd]}")
+          t.assertIn("as root", machine.fail("runuser -u nobody -- aistack keys list 2>&1"))
+          machine.succeed("runuser -u nobody -- aistack config check")
+
+      with subtest("HTTP answers through nginx, with a request id"):
+          page = ask()
+          t.assertEqual(page["hits"][0]["title"], "Rebuild the index")
+          head = machine.succeed(curl("/v1/collections", "-D - -o /dev/null"))
+          t.assertIn("x-request-id:", head.lower())
+          redirect = machine.succeed("curl -s -o /dev/null -w '%{http_code}' http://${domain}/")
+          t.assertEqual(redirect, "301")
+
+      with subtest("nobody gets in without a key"):
+          forged = "aistack_" + "0" * 12 + "_" + "a" * 43
+          t.assertEqual(status("/v1/collections", key=None), "401")
+          t.assertEqual(status("/v1/collections", key=forged), "401")
+          t.assertEqual(status("/mcp", "--json '{}'", key=forged), "401")
+
+      with subtest("a body beyond the limit is refused by nginx"):
+          machine.succeed("head -c 3000000 /dev/zero > /tmp/large")
+          t.assertEqual(status("/v1/query", "--data-binary @/tmp/large"), "413")
+
+      with subtest("MCP answers the official client"):
+          out = machine.succeed(
+              f"SSL_CERT_FILE={ca} ${lib.getExe' mcpClient "python3"} "
+              f"${./lib/mcp_client.py} {base}/mcp /root/key handbook '{question}'"
+          )
+          t.assertIn("Rebuild the index", out)
+
+      with subtest("a reboot keeps everything, and makes no second admin key"):
+          machine.reboot()
+          up()
+          t.assertEqual(ask()["hits"], page["hits"])
+          machine.fail("test -e /var/lib/aistack-secrets/admin-key")
+          again = json.loads(machine.succeed("aistack keys list --json"))
+          t.assertEqual({k["name"]: k["id"] for k in again}, keys)
+
+      with subtest("the index is rebuilt from PostgreSQL"):
+          machine.succeed("systemctl stop qdrant.service")
+          machine.succeed("rm -r /var/lib/private/qdrant/*")
+          machine.succeed("systemctl start qdrant.service")
+          machine.wait_for_open_port(${toString nodes.machine.services.qdrant.settings.service.http_port})
+          machine.succeed("aistack reindex >&2")
+          again = ask()
+          t.assertEqual(again["total"], page["total"])
+          t.assertEqual(again["hits"][0]["chunk_id"], page["hits"][0]["chunk_id"])
+
+      with subtest("no secret is in the journal, in an argument or in the store"):
+          secrets = ["/root/key", "/var/lib/aistack-secrets/qdrant-api-key"]
+          for secret in secrets:
+              machine.succeed(f"test -s {secret}")
+              machine.fail(f"journalctl --no-pager | grep -qFf {secret}")
+              machine.fail(f"cat /proc/[0-9]*/cmdline | tr '\\0' '\\n' | grep -v '^grep' | grep -qFf {secret}")
+              machine.fail(f"grep -rqFf {secret} /etc/aistack ${cfg.package}")
+
+      with subtest("the target stops and starts all of it"):
+          machine.succeed("systemctl stop aistack.target")
+          machine.fail("systemctl is-active aistack-aidb.service")
+          machine.succeed("systemctl start aistack.target")
+          machine.wait_for_unit("aistack-aidb.service")
+          t.assertEqual(len(ask()["hits"]), len(page["hits"]))
+    '';
+}

@@ -1,0 +1,204 @@
+# What needs no machine: the module changes nothing while it is off, each assertion fires with its
+# option's name, and each unit is ordered as it must be.
+{
+  lib,
+  pkgs,
+  self,
+}:
+let
+  host = {
+    nixpkgs.hostPlatform = pkgs.stdenv.hostPlatform.system;
+    boot.loader.grub.device = "/dev/vda";
+    fileSystems."/" = {
+      device = "/dev/vda1";
+      fsType = "ext4";
+    };
+    system.stateVersion = "26.05";
+  };
+  evaluate = modules: (lib.nixosSystem { modules = [ host ] ++ modules; }).config;
+
+  plain = evaluate [ ];
+  withModule = evaluate [ self.nixosModules.default ];
+  with' =
+    settings:
+    evaluate [
+      self.nixosModules.default
+      {
+        services.aistack = {
+          enable = true;
+        }
+        // settings;
+      }
+    ];
+  enabled = with' { };
+
+  # The options that the failing assertions of a configuration name.
+  complaints =
+    settings:
+    lib.unique (
+      lib.concatMap (
+        a:
+        lib.optionals (!a.assertion) (
+          lib.filter (word: lib.hasPrefix "services.aistack" word) (
+            lib.concatMap lib.toList (builtins.split "[^A-Za-z.]+" (lib.head (lib.splitString "\n" a.message)))
+          )
+        )
+      ) (with' settings).assertions
+    );
+  complains = option: settings: {
+    expr = lib.elem option (complaints settings);
+    expected = true;
+  };
+  refuses = option: value: {
+    expr =
+      (builtins.tryEval (lib.deepSeq (lib.getAttrFromPath option (with' value).services.aistack) null))
+      .success;
+    expected = false;
+  };
+
+  toplevel = config: builtins.unsafeDiscardStringContext config.system.build.toplevel.drvPath;
+  unit = name: enabled.systemd.services.${name};
+
+  results = lib.runTests {
+    testNothingChangesWhileOff = {
+      expr = toplevel withModule;
+      expected = toplevel plain;
+    };
+
+    testNoComplaintByDefault = {
+      expr = complaints { };
+      expected = [ ];
+    };
+    testNoWarningByDefault = {
+      expr = lib.filter (lib.hasInfix "aistack") enabled.warnings;
+      expected = [ ];
+    };
+    testNoPortByDefault = {
+      expr = enabled.networking.firewall.allowedTCPPorts;
+      expected = plain.networking.firewall.allowedTCPPorts;
+    };
+    testFirewallOpensWhenAsked = {
+      expr =
+        (with' {
+          openFirewall = true;
+          nginx = {
+            enable = true;
+            domain = "kb.test";
+          };
+        }).networking.firewall.allowedTCPPorts;
+      expected = [
+        80
+        443
+      ];
+    };
+    testLoopbackByDefault = {
+      expr = enabled.services.aistack.settings.server.host;
+      expected = "127.0.0.1";
+    };
+
+    testFirewallWithNothingToServe = complains "services.aistack.openFirewall" { openFirewall = true; };
+    testNoDatabase = complains "services.aistack.postgresql.url" { postgresql.createLocally = false; };
+    testTwoDatabases = complains "services.aistack.postgresql.url" {
+      postgresql.url = "postgresql://db/x";
+    };
+    testPasswordInUrl = complains "services.aistack.postgresql.url" {
+      postgresql = {
+        createLocally = false;
+        url = "postgresql://aistack:secret@db/aistack";
+      };
+    };
+    testNoIndex = complains "services.aistack.qdrant.url" { qdrant.createLocally = false; };
+    testTwoIndexes = complains "services.aistack.qdrant.url" { qdrant.url = "https://qdrant.test"; };
+    testTwoRedis = complains "services.aistack.redis.url" { redis.url = "redis://redis.test"; };
+    testRedisPasswordForNothing = complains "services.aistack.redis.passwordFile" {
+      redis = {
+        createLocally = false;
+        passwordFile = "/run/secrets/redis";
+      };
+    };
+    testRedisPasswordInUrl = complains "services.aistack.redis.url" {
+      redis = {
+        createLocally = false;
+        url = "redis://:secret@redis.test";
+      };
+    };
+    testEmbeddingsWithoutModel = complains "services.aistack.embeddings.endpoint" {
+      embeddings.endpoint = "http://localhost:11434/v1";
+    };
+    testEmbeddingsKeyForNothing = complains "services.aistack.embeddings.apiKeyFile" {
+      embeddings.apiKeyFile = "/run/secrets/key";
+    };
+    testNginxWithoutDomain = complains "services.aistack.nginx.domain" { nginx.enable = true; };
+    testHalfACertificate = complains "services.aistack.nginx.certificateFile" {
+      nginx.certificateFile = "/run/secrets/cert.pem";
+    };
+    testCollectionName = complains "services.aistack.collections" { collections."No Name" = { }; };
+
+    # A path literal would copy the secret to the store.
+    testSecretInTheStore = refuses [ "adminKeyFile" ] { adminKeyFile = ./eval.nix; };
+    testPortOutOfRange = refuses [ "aidb" "port" ] { aidb.port = 70000; };
+
+    testLlamaCpp = {
+      expr =
+        (with' {
+          embeddings = {
+            llamaCpp.model = "/models/nomic-embed.gguf";
+            dimension = 768;
+          };
+        }).services.aistack.settings.embeddings;
+      expected = {
+        endpoint = "http://127.0.0.1:8093/v1";
+        model = "nomic-embed";
+        dimension = 768;
+      };
+    };
+
+    testMigrationWaitsForTheDatabase = {
+      expr =
+        lib.elem "postgresql.target" (unit "aistack-migrate").after
+        && lib.elem "postgresql.target" (unit "aistack-migrate").requires;
+      expected = true;
+    };
+    testAidbWaitsForTheMigration = {
+      expr =
+        lib.elem "aistack-migrate.service" (unit "aistack-aidb").after
+        && lib.elem "aistack-migrate.service" (unit "aistack-aidb").wants;
+      expected = true;
+    };
+    testSettingsOfAHostWin = {
+      expr = (with' { settings.server.port = 9000; }).services.aistack.settings.server.port;
+      expected = 9000;
+    };
+    testSandboxCanBeOverridden = {
+      expr =
+        (evaluate [
+          self.nixosModules.default
+          {
+            services.aistack.enable = true;
+            systemd.services.aistack-aidb.serviceConfig.ProtectHome = false;
+          }
+        ]).systemd.services.aistack-aidb.serviceConfig.ProtectHome;
+      expected = false;
+    };
+    testNoSecretInTheSettings = {
+      expr =
+        (with' {
+          postgresql = {
+            createLocally = false;
+            url = "postgresql://db/x";
+            passwordFile = "/run/secrets/pg";
+          };
+        }).services.aistack.settings.postgres.password_file;
+      expected = "credential:postgres-password";
+    };
+  };
+in
+if results == [ ] then
+  pkgs.runCommand "aistack-eval" { } "touch $out"
+else
+  throw (
+    "evaluation checks failed:\n"
+    + lib.concatMapStringsSep "\n" (
+      r: "  ${r.name}: expected ${builtins.toJSON r.expected}, got ${builtins.toJSON r.result}"
+    ) results
+  )

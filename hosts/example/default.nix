@@ -1,0 +1,44 @@
+# A host that serves a knowledge base to its network. Copy it and change what is marked.
+{
+  # CHANGE: the name under which clients reach this host.
+  networking.hostName = "kb";
+
+  services.aistack = {
+    enable = true;
+
+    # AIDB listens on loopback; nginx stands before it with TLS. Without a certificate of your own
+    # the host makes a self-signed one.
+    nginx = {
+      enable = true;
+      domain = "kb.example.org"; # CHANGE
+    };
+    openFirewall = true;
+
+    # Collections besides the six that always exist.
+    collections.runbooks.description = "How we run our services";
+
+    # Embeddings by any OpenAI-compatible endpoint; without them search goes by words.
+    # embeddings = {
+    #   endpoint = "http://127.0.0.1:11434/v1";
+    #   model = "nomic-embed-text";
+    #   dimension = 768;
+    # };
+
+    # Everything else of the settings file, checked while the system builds.
+    settings.limits = {
+      document_bytes = 2 * 1024 * 1024;
+      body_bytes = 5 * 1024 * 1024;
+    };
+  };
+
+  # CHANGE: what your machine needs to boot.
+  nixpkgs.hostPlatform = "x86_64-linux";
+  boot.loader.grub.device = "/dev/sda";
+  fileSystems."/" = {
+    device = "/dev/disk/by-label/nixos";
+    fsType = "ext4";
+  };
+
+  # The release that was installed first; see its option before changing it.
+  system.stateVersion = "26.05";
+}

@@ -1,0 +1,63 @@
+# Before the services start: the schema of this version, and the admin key.
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+let
+  cfg = config.services.aistack;
+  hardening = import ../lib/hardening.nix { inherit lib; };
+  settingsFile = import ../lib/settings-file.nix { inherit lib pkgs cfg; };
+
+  database = cfg.postgresql;
+  adminKeyFile =
+    if cfg.adminKeyFile != null then cfg.adminKeyFile else "/var/lib/aistack-secrets/admin-key";
+in
+{
+  config = lib.mkIf cfg.enable {
+    systemd.services.aistack-migrate = {
+      description = "aistack database schema and admin key";
+      wantedBy = [ "aistack.target" ];
+      partOf = [ "aistack.target" ];
+      requires = [ "aistack-secrets.service" ] ++ lib.optional database.createLocally "postgresql.target";
+      wants = lib.optional (!database.createLocally) "network-online.target";
+      after = [
+        "aistack-secrets.service"
+        (if database.createLocally then "postgresql.target" else "network-online.target")
+      ];
+
+      # A failure shows at the switch; a database that comes up later is still found.
+      startLimitIntervalSec = 0;
+
+      # Only what it reads: another setting's change does not run it again.
+      environment.AISTACK_CONFIG = toString (
+        settingsFile "aistack-migrate.toml" { inherit (cfg.settings) postgres; }
+      );
+
+      serviceConfig =
+        hardening.sandbox (lib.optional (!database.createLocally) hardening.relax.network)
+        // {
+          Type = "oneshot";
+          RemainAfterExit = true;
+          Slice = "aistack.slice";
+          User = "aistack";
+          Group = "aistack";
+          ExecStart = [
+            "${lib.getExe cfg.package} migrate"
+            "${lib.getExe cfg.package} keys ensure admin --scope admin --key-file credential:admin-key"
+          ];
+          # A blank one stands in for a generated key whose file was put away.
+          LoadCredential = [
+            "admin-key:${adminKeyFile}"
+          ]
+          ++ lib.optional (database.passwordFile != null) "postgres-password:${database.passwordFile}";
+          SetCredential = lib.optional (cfg.adminKeyFile == null) "admin-key:\\n";
+          Restart = "on-failure";
+          RestartSec = 2;
+          RestartSteps = 5;
+          RestartMaxDelaySec = 30;
+        };
+    };
+  };
+}

@@ -1,0 +1,25 @@
+# The secrets of the stack, by the names under which its units receive them.
+{ config, lib, ... }:
+let
+  cfg = config.services.aistack;
+in
+{
+  options.services.aistack.credentials = lib.mkOption {
+    type = lib.types.attrsOf lib.types.externalPath;
+    default = { };
+    internal = true;
+    description = ''
+      Name of a credential -> the file that holds it. The settings file refers to it as
+      `credential:NAME`; systemd reads the file as root and hands it to the unit alone.
+    '';
+  };
+
+  options.services.aistack.loadCredential = lib.mkOption {
+    type = lib.types.listOf lib.types.str;
+    internal = true;
+    readOnly = true;
+    default = lib.mapAttrsToList (name: file: "${name}:${file}") cfg.credentials;
+    defaultText = lib.literalMD "all credentials";
+    description = "LoadCredential= of a unit that reads the whole settings file.";
+  };
+}

@@ -1,0 +1,77 @@
+# One sandbox for every unit of ours, and named relaxations of it.
+#
+#   serviceConfig = hardening.sandbox [ hardening.relax.loopback ] // { ExecStart = ...; };
+#
+# Every value is a default: `systemd.services.X.serviceConfig.Y = ...` of a host wins.
+# The check `hardening` holds each unit to `systemd-analyze security` <= 1.5.
+{ lib }:
+let
+  closed = {
+    AmbientCapabilities = "";
+    CapabilityBoundingSet = "";
+    DevicePolicy = "closed";
+    IPAddressDeny = "any";
+    KeyringMode = "private";
+    LockPersonality = true;
+    MemoryDenyWriteExecute = true;
+    NoNewPrivileges = true;
+    PrivateDevices = true;
+    PrivateMounts = true;
+    PrivateNetwork = true;
+    PrivateTmp = true;
+    PrivateUsers = true;
+    ProcSubset = "pid";
+    ProtectClock = true;
+    ProtectControlGroups = true;
+    ProtectHome = true;
+    ProtectHostname = true;
+    ProtectKernelLogs = true;
+    ProtectKernelModules = true;
+    ProtectKernelTunables = true;
+    ProtectProc = "invisible";
+    ProtectSystem = "strict";
+    RemoveIPC = true;
+    RestrictAddressFamilies = [ "AF_UNIX" ];
+    RestrictNamespaces = true;
+    RestrictRealtime = true;
+    RestrictSUIDSGID = true;
+    SystemCallArchitectures = "native";
+    SystemCallErrorNumber = "EPERM";
+    SystemCallFilter = [
+      "@system-service"
+      "~@privileged @resources"
+    ];
+    UMask = "0077";
+  };
+
+  inet = {
+    PrivateNetwork = false;
+    RestrictAddressFamilies = [
+      "AF_UNIX"
+      "AF_INET"
+      "AF_INET6"
+    ];
+  };
+in
+{
+  # relaxations: the sandbox with these applied, the later ones over the earlier.
+  sandbox =
+    relaxations: lib.mapAttrs (_: lib.mkDefault) (lib.mergeAttrsList ([ closed ] ++ relaxations));
+
+  relax = {
+    # Talks to this host only.
+    loopback = inet // {
+      IPAddressAllow = "localhost";
+    };
+
+    # Talks to other hosts: databases, an embedding endpoint.
+    network = inet // {
+      IPAddressDeny = "";
+    };
+
+    # Runs as root, since its files must belong to root; still without any capability.
+    root = {
+      PrivateUsers = false;
+    };
+  };
+}

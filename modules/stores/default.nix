@@ -1,0 +1,8 @@
+# What the stack stands on: on this host (createLocally), or elsewhere (url and a secret file).
+{
+  imports = [
+    ./postgresql.nix
+    ./qdrant.nix
+    ./redis.nix
+  ];
+}
