@@ -40,6 +40,10 @@ class Postgres(Section, frozen=True, kw_only=True):
     pool_min: Annotated[int, Meta(ge=0)] = 1
     pool_max: Positive = 10
     timeout_s: Seconds = 5.0
+    """Longest wait for a free connection, and for a new one."""
+    waiting_max: Annotated[int, Meta(ge=0)] = 100
+    """Most requests that wait for a connection; the next are refused at once."""
+    statement_timeout_s: Seconds = 30.0
 
 
 class Qdrant(Section, frozen=True, kw_only=True):
@@ -91,6 +95,59 @@ class Limits(Section, frozen=True, kw_only=True):
     """Most text that one answer of a search carries."""
 
 
+Action = Annotated[
+    str,
+    Meta(pattern="^(observe|reject)$", description="count and log it, or refuse the text"),
+]
+
+
+class Screening(Section, frozen=True, kw_only=True):
+    """What is done about suspicious content, by kind.
+
+    Text is data here, whatever it says: a detector protects nothing by itself, so most only count.
+    """
+
+    markup: Action = "observe"
+    """HTML and script that a browser would run."""
+    sql: Action = "observe"
+    """Injected SQL."""
+    traversal: Action = "observe"
+    """Paths that climb out of their folder."""
+    credentials: Action = "observe"
+    """Keys, tokens and private keys."""
+    injection: Action = "observe"
+    """Phrases that give orders to a language model."""
+
+
+class Validation(Section, frozen=True, kw_only=True):
+    """Screening of what is asked and of what is stored."""
+
+    questions: Screening = field(default_factory=Screening)
+    documents: Screening = field(default_factory=lambda: Screening(credentials="reject"))
+
+
+class RateLimits(Section, frozen=True, kw_only=True):
+    """How much one client may ask: a key, or an address where there is no key."""
+
+    enabled: bool = True
+    per_minute: Positive = 60
+    per_hour: Positive = 1000
+    query_weight: Positive = 1
+    write_weight: Positive = 2
+    bytes_per_weight: Annotated[int, Meta(ge=1024)] = 65536
+    """A body costs one more for each so many bytes."""
+    wrong_keys_per_minute: Positive = 5
+    """Attempts with a wrong key from one address, before they are slowed down."""
+    trusted_proxies: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    """Networks whose X-Forwarded-For is believed, from its right end on."""
+    without_redis: Annotated[str, Meta(pattern="^(local|deny)$")] = "local"
+    """While Redis does not answer: limit in each process, or refuse what is limited."""
+    deny_without_redis: tuple[str, ...] = ()
+    """Routes (``POST /v1/documents``) that are refused while Redis does not answer."""
+    clients: Annotated[int, Meta(ge=100)] = 10_000
+    """Most clients that a process remembers by itself; the longest silent goes first."""
+
+
 class CollectionOptions(Section, frozen=True, kw_only=True):
     """A declared collection."""
 
@@ -124,6 +181,8 @@ class Settings(Section, frozen=True, kw_only=True):
     embeddings: Embeddings = field(default_factory=Embeddings)
     chunking: Chunking = field(default_factory=Chunking)
     limits: Limits = field(default_factory=Limits)
+    validation: Validation = field(default_factory=Validation)
+    rate_limits: RateLimits = field(default_factory=RateLimits)
     log: Log = field(default_factory=Log)
     collections: dict[Identifier, CollectionOptions] = field(default_factory=dict)
     """Collections besides the six that always exist."""
