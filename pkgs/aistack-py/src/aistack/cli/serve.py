@@ -1,13 +1,20 @@
 """Runs the API under uvicorn, and MCP over stdio."""
 
 import os
+import socket
+import sys
+import tempfile
+import threading
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import click
 import uvicorn
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
+from uvicorn.main import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
 
 from aistack.access.model import Principal, Scope
 from aistack.api.app import create_app
@@ -18,6 +25,10 @@ from aistack.kit.notify import notify
 from aistack.settings.load import config_path, load
 from aistack.settings.schema import Settings
 from aistack.wiring import open_stack
+
+_APP = "aistack.cli.serve:from_environment"
+_SUPERVISOR = "AISTACK_SUPERVISOR"
+"""Names, to a worker, the socket that takes its notices in the service manager's place."""
 
 
 class Server:
@@ -57,6 +68,8 @@ class Server:
 
 def from_environment() -> Server:
     """What uvicorn's workers call: settings by $AISTACK_CONFIG."""
+    if supervisor := os.environ.get(_SUPERVISOR):
+        os.environ["NOTIFY_SOCKET"] = supervisor
     settings = load(config_path())
     set_up(settings.log.level, settings.log.format)
     return Server(settings)
@@ -79,6 +92,69 @@ def uvicorn_options(settings: Settings) -> dict[str, Any]:
     }
 
 
+class Supervisor(Multiprocess):
+    """Several workers as one service: one READY=1 when all are up, one STOPPING=1.
+
+    The service manager takes notices of the main process only. A worker that cannot start ends
+    the service, as it does where it is the only one; a worker that dies later is started anew.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, sockets: list[socket.socket], notices: socket.socket
+    ) -> None:
+        super().__init__(config, uvicorn.Server(config).run, sockets)
+        self._notices = notices
+        self._ready = threading.Event()
+        self.failed = False
+
+    def init_processes(self) -> None:
+        """Start the workers, and a thread that takes their notices."""
+        threading.Thread(target=self._take_notices, name="notices", daemon=True).start()
+        super().init_processes()
+
+    def _take_notices(self) -> None:
+        starting = self.processes_num
+        while True:  # also when all are up: a worker would wait in a full socket
+            starting -= self._notices.recv(64) == b"READY=1"
+            if starting == 0 and not self._ready.is_set():
+                self._ready.set()
+                notify("READY=1")
+
+    def keep_subprocess_alive(self) -> None:
+        """Look after the workers; uvicorn calls it twice a second."""
+        if self._ready.is_set():
+            super().keep_subprocess_alive()
+        elif any(process.process.exitcode is not None for process in self.processes):
+            self.failed = True
+            self.should_exit.set()
+
+    def terminate_all(self) -> None:
+        """Stop the workers; uvicorn calls it once, at the end."""
+        if not self.failed:
+            notify("STOPPING=1")
+        super().terminate_all()
+
+
+def run_workers(settings: Settings) -> bool:
+    """Serve with several processes until a signal ends it; False: a worker could not start."""
+    # systemd's RuntimeDirectory goes away with the service even if it is killed.
+    parent = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0] or None
+    with (
+        tempfile.TemporaryDirectory(prefix="aistack-", dir=parent) as folder,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices,
+    ):
+        path = str(Path(folder, "notify"))
+        notices.bind(path)
+        os.environ[_SUPERVISOR] = path
+        # Where the workers' metrics meet; new at each start, so counters begin at 0 as in one.
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        options = uvicorn_options(settings)
+        config = uvicorn.Config(_APP, factory=True, workers=settings.server.workers, **options)
+        supervisor = Supervisor(config, [config.bind_socket()], notices)
+        supervisor.run()
+    return not supervisor.failed
+
+
 @click.command()
 @click.pass_context
 def serve(ctx: click.Context) -> None:
@@ -88,12 +164,10 @@ def serve(ctx: click.Context) -> None:
     # Workers are fresh processes: they find the same file by the environment.
     os.environ["AISTACK_CONFIG"] = str(config_file(ctx).absolute())
     set_up(settings.log.level, settings.log.format)
-    uvicorn.run(
-        "aistack.cli.serve:from_environment",
-        factory=True,
-        workers=settings.server.workers,
-        **uvicorn_options(settings),
-    )
+    if settings.server.workers == 1:
+        uvicorn.run(_APP, factory=True, **uvicorn_options(settings))
+    elif not run_workers(settings):
+        sys.exit(STARTUP_FAILURE)
 
 
 @click.command()

@@ -113,16 +113,27 @@ where collection = %(collection)s
 -- name: checksums
 select path, checksum from documents where collection = %(collection)s and project = %(project)s
 
--- name: visible
-select c.id::text as id from chunks c join documents d on d.id = c.document_id
-where c.id = any(%(ids)s::uuid[]) and c.revision = d.indexed_revision
-  and d.collection = %(collection)s
-
 -- name: hits
-select c.id::text as chunk_id, c.heading, c.text, d.id as document_id, d.collection, d.project,
-       d.path, d.title, d.metadata
-from chunks c join documents d on d.id = c.document_id
-where c.id = any(%(ids)s::uuid[]) and c.revision = d.indexed_revision
+-- Of the given passages, in their order, those that are visible: not of documents that are gone,
+-- replaced, or half-way into the index. How many, and one page of them; a row without a passage
+-- where the page is empty. `live` is the index that answers for the collection now.
+-- offset 0 keeps the order of the lookups: two primary keys a passage, whatever the planner thinks
+-- of tables that were filled a minute ago (it would read the whole collection first).
+with visible as materialized (
+    select a.place, c.id from unnest(%(ids)s::uuid[]) with ordinality as a (id, place),
+    lateral (select * from chunks where id = a.id offset 0) c,
+    lateral (select from documents where id = c.document_id and indexed_revision = c.revision
+             and collection = %(collection)s offset 0) d
+), page as (
+    select place, id from visible order by place limit %(limit)s offset %(offset)s
+)
+select (select index_name from generations
+        where collection = %(collection)s and state = 'live') as live,
+       (select count(*) from visible) as total, p.id::text as chunk_id, c.heading, c.text,
+       d.id as document_id, d.collection, d.project, d.path, d.title, d.metadata
+from (values (1)) as always (row) left join page p on true
+left join chunks c on c.id = p.id left join documents d on d.id = c.document_id
+order by p.place
 
 -- name: instance
 select value from instance where key = %(key)s

@@ -1,13 +1,21 @@
 """Search: lexical, dense or both fused; visible is only what PostgreSQL says is."""
 
 import hashlib
+from collections import Counter
 from typing import Any, Literal
+from uuid import UUID
 
 import msgspec
 from msgspec import Struct, structs
 
 from aistack.access.model import Principal
-from aistack.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
+from aistack.errors import (
+    AistackError,
+    ConflictError,
+    InvalidError,
+    NotFoundError,
+    UnavailableError,
+)
 from aistack.kit.signing import Signer
 from aistack.kit.text import clean
 from aistack.knowledge import bm25
@@ -37,18 +45,25 @@ class _Plan(Struct, frozen=True):
     offset: int
     mode: UsedMode
     index: str
-    terms: Any
+    terms: Counter[str]
     lexical: bm25.SparseVector | None
     dense: Vector | None
 
 
 class _Found(Struct, frozen=True):
-    """What one window holds, best first."""
+    """What one window holds."""
 
-    ids: list[str]
+    rows: list[Row]
+    """The asked page, best first."""
+    total: int
+    """Passages in the whole window."""
     bm25: dict[str, float]
     cosine: dict[str, float]
     complete: bool
+
+
+class _ReplacedError(UnavailableError):
+    """The generation that was asked is not the live one any more."""
 
 
 class Search:
@@ -69,6 +84,7 @@ class Search:
         self._limits = settings.limits
         self._signer = signer
         self._metrics = metrics
+        self._live: dict[str, Row] = {}
 
     async def search(self, principal: Principal, query: Query) -> SearchPage:
         """One page of hits.
@@ -81,37 +97,51 @@ class Search:
         """
         principal.require("read")
         principal.require_collection(query.collection)
-        plan = await self._plan(principal, query)
-        self._metrics.searches.labels(plan.mode).inc()
-        wanted = plan.offset + query.limit + 1
-        for window in (w for w in WINDOWS if w >= wanted or w == _DEEPEST):
-            found = await self._window(plan, window)
-            if found.complete or len(found.ids) >= wanted:
-                break
-        return await self._page(principal, plan, found)
-
-    async def _plan(self, principal: Principal, query: Query) -> _Plan:
         text = clean(query.query, field="query", max_bytes=self._limits.query_bytes).strip()
         if not text:
             raise InvalidError("the query is empty", pointer="/query")
         offset = self._offset(principal, query)
-        async with self._postgres.read() as conn:
-            values = {"collection": query.collection}
-            row = await (await conn.execute(_QUERIES["live_generation"], values)).fetchone()
-            if row is None:
-                known = await conn.execute(
-                    "select 1 from collections where name = %(collection)s", values
-                )
-                if await known.fetchone() is None:
-                    raise NotFoundError("no such collection")
-                raise UnavailableError("the index of this collection is not made yet")
-        mode = self._mode(query, row)
+        # The live generation is remembered, and the statement that reads the hits says whether it
+        # still is: one round trip to PostgreSQL a search, and never an answer of an old index.
+        known = self._live.get(query.collection)
+        if known is not None:
+            try:
+                return await self._answer(principal, query, text, offset, known)
+            except (ConflictError, _ReplacedError):
+                pass  # perhaps of the old generation only
+        generation = self._live[query.collection] = await self._generation(query.collection)
+        return await self._answer(principal, query, text, offset, generation)
+
+    async def _answer(
+        self, principal: Principal, query: Query, text: str, offset: int, generation: Row
+    ) -> SearchPage:
+        plan = await self._plan(query, text, offset, generation)
+        wanted = offset + query.limit + 1
+        for window in (w for w in WINDOWS if w >= wanted or w == _DEEPEST):
+            found = await self._window(plan, window)
+            if found.complete or found.total >= wanted:
+                break
+        self._metrics.searches.labels(plan.mode).inc()
+        return await self._page(principal, plan, found)
+
+    async def _generation(self, collection: str) -> Row:
+        values = {"collection": collection}
+        for row in await self._postgres.fetch(_QUERIES["live_generation"], values):
+            return row
+        self._live.pop(collection, None)
+        known = "select 1 from collections where name = %(collection)s"
+        if not await self._postgres.fetch(known, values):
+            raise NotFoundError("no such collection")
+        raise UnavailableError("the index of this collection is not made yet")
+
+    async def _plan(self, query: Query, text: str, offset: int, generation: Row) -> _Plan:
+        mode = self._mode(query, generation)
         asked = terms(text)
         return _Plan(
             query=query,
             offset=offset,
             mode=mode,
-            index=row["index_name"],
+            index=generation["index_name"],
             terms=asked,
             lexical=None if mode == "dense" else bm25.question_vector(asked),
             dense=None if mode == "lexical" else await self._embedder.question(text),
@@ -140,40 +170,60 @@ class Search:
         return "dense" if query.mode == "dense" else "hybrid"
 
     async def _window(self, plan: _Plan, window: int) -> _Found:
-        """All visible passages within the window, in final order."""
+        """The visible passages within the window, in final order.
+
+        No connection to PostgreSQL is held while the index or the embedding endpoint works: more
+        clients than connections would then wait for each other's searches, not for PostgreSQL.
+        """
         query = plan.query
-        legs = await self._vectors.search(
-            plan.index, lexical=plan.lexical, dense=plan.dense, filter=query.filter, limit=window
-        )
+        try:
+            legs = await self._vectors.search(
+                plan.index,
+                lexical=plan.lexical,
+                dense=plan.dense,
+                filter=query.filter,
+                limit=window,
+            )
+        except AistackError as exc:
+            row = await self._generation(query.collection)
+            if row["index_name"] != plan.index:
+                raise _ReplacedError("the index of this collection was replaced") from exc
+            raise
         complete = all(len(leg.ids) < window for leg in legs)
         scores = [dict(zip(leg.ids, leg.scores, strict=True)) for leg in legs]
         lexical = scores[0] if plan.lexical is not None else {}
         cosine = scores[-1] if plan.dense is not None else {}
-        ids = await self._visible(query.collection, fuse([leg.ids for leg in legs]))
-        if query.min_score > 0:
-            cosine |= await self._missing_cosines(plan, ids, cosine)
-            rows = await self._rows(ids)
-            ids = [i for i in ids if i in rows and _score(plan, rows[i], cosine) >= query.min_score]
-        return _Found(ids, lexical, cosine, complete)
+        ids = legs[0].ids if len(legs) == 1 else fuse([leg.ids for leg in legs])
+        if query.min_score == 0:
+            rows, total = await self._rows(plan, ids, plan.offset, query.limit)
+            return _Found(rows, total, lexical, cosine, complete)
+        rows, total = await self._rows(plan, ids, 0, len(ids))
+        cosine |= await self._missing_cosines(plan, rows, cosine)
+        rows = [row for row in rows if _score(plan, row, cosine) >= query.min_score]
+        page = rows[plan.offset : plan.offset + query.limit]
+        return _Found(page, len(rows), lexical, cosine, complete)
 
-    async def _visible(self, collection: str, ids: list[str]) -> list[str]:
-        """Without points of documents that are gone, replaced, or half-way into the index."""
-        values = {"ids": ids, "collection": collection}
-        async with self._postgres.read() as conn:
-            rows = await (await conn.execute(_QUERIES["visible"], values)).fetchall()
-        visible = {row["id"] for row in rows}
-        return [i for i in ids if i in visible]
-
-    async def _rows(self, ids: list[str]) -> dict[str, Row]:
-        async with self._postgres.read() as conn:
-            rows = await (await conn.execute(_QUERIES["hits"], {"ids": ids})).fetchall()
-        return {row["chunk_id"]: row for row in rows}
+    async def _rows(
+        self, plan: _Plan, ids: list[str], offset: int, limit: int
+    ) -> tuple[list[Row], int]:
+        """A page of what is visible of these passages, and how many are."""
+        values = {
+            # As PostgreSQL writes arrays: half the cost of the driver's way with a list.
+            "ids": "{" + ",".join(ids) + "}",
+            "collection": plan.query.collection,
+            "offset": offset,
+            "limit": limit,
+        }
+        rows = await self._postgres.fetch(_QUERIES["hits"], values)
+        if rows[0]["live"] != plan.index:
+            raise _ReplacedError("the index of this collection was replaced")
+        return [row for row in rows if row["chunk_id"] is not None], rows[0]["total"]
 
     async def _missing_cosines(
-        self, plan: _Plan, ids: list[str], known: dict[str, float]
+        self, plan: _Plan, rows: list[Row], known: dict[str, float]
     ) -> dict[str, float]:
         """Cosines of hits that only the words found: a similarity is told for every hit."""
-        missing = [i for i in ids if i not in known]
+        missing = [row["chunk_id"] for row in rows if row["chunk_id"] not in known]
         if plan.dense is None or not missing:
             return {}
         (leg,) = await self._vectors.search(
@@ -188,34 +238,35 @@ class Search:
 
     async def _page(self, principal: Principal, plan: _Plan, found: _Found) -> SearchPage:
         query = plan.query
-        ids = found.ids[plan.offset : plan.offset + query.limit]
-        rows = await self._rows(ids)
-        cosine = found.cosine | await self._missing_cosines(plan, ids, found.cosine)
+        cosine = found.cosine | await self._missing_cosines(plan, found.rows, found.cosine)
         hits: list[Hit] = []
         size = 0
-        for chunk_id in ids:
-            if chunk_id not in rows:
-                continue  # replaced between our two reads: as if it had been before the first
-            row = rows[chunk_id]
+        for row in found.rows:
             size += len(row["text"].encode())
             if hits and size > self._limits.result_bytes:
                 break
+            chunk_id = row["chunk_id"]
             hits.append(
-                msgspec.convert(
-                    row
-                    | {
-                        "score": round(_score(plan, row, cosine), 6),
-                        "signals": Signals(found.bm25.get(chunk_id), cosine.get(chunk_id)),
-                    },
-                    Hit,
+                Hit(
+                    document_id=row["document_id"],
+                    chunk_id=UUID(chunk_id),
+                    collection=row["collection"],
+                    project=row["project"],
+                    path=row["path"],
+                    title=row["title"],
+                    heading=row["heading"],
+                    text=row["text"],
+                    score=round(_score(plan, row, cosine), 6),
+                    signals=Signals(found.bm25.get(chunk_id), cosine.get(chunk_id)),
+                    metadata=row["metadata"],
                 )
             )
-        truncated = size > self._limits.result_bytes and len(hits) < len(ids)
-        end = plan.offset + (len(hits) if truncated else len(ids))
-        more = end < len(found.ids)
+        truncated = size > self._limits.result_bytes and len(hits) < len(found.rows)
+        end = plan.offset + len(hits)
+        more = end < found.total
         return SearchPage(
             hits=hits,
-            total=Total(len(found.ids), "exact" if found.complete else "at_least"),
+            total=Total(found.total, "exact" if found.complete else "at_least"),
             has_more=more,
             next_cursor=self._cursor(principal, query, end) if more else None,
             mode=plan.mode,
@@ -249,6 +300,8 @@ def _name(principal: Principal, query: Query) -> bytes:
 
 
 def _score(plan: _Plan, row: Row, cosine: dict[str, float]) -> float:
-    passage = terms(f"{row['title']}\n{row['heading']}\n{row['text']}")
-    covered = 0.0 if plan.mode == "dense" else bm25.coverage(plan.terms, passage)
+    covered = 0.0
+    if plan.mode != "dense":
+        passage = terms(f"{row['title']}\n{row['heading']}\n{row['text']}")
+        covered = bm25.coverage(plan.terms, passage)
     return max(covered, min(1.0, max(0.0, cosine.get(row["chunk_id"], 0.0))))

@@ -9,6 +9,7 @@ import re
 import zlib
 from collections import Counter
 from functools import lru_cache
+from itertools import chain
 
 import Stemmer
 
@@ -27,9 +28,7 @@ STOPWORDS = frozenset(
 def terms(text: str) -> Counter[str]:
     """How often each term occurs. Text of stop words alone keeps them: "to be or not to be"."""
     words = _WORD.findall(text)
-    found: Counter[str] = Counter()
-    for word in words:
-        found.update(_expand(word))
+    found = Counter(chain.from_iterable(map(_expand, words)))
     if not found:
         found.update(word.lower() for word in words)
     return found

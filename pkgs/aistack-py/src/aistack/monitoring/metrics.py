@@ -1,11 +1,18 @@
 """Every metric of the product, built on a registry that is handed in."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.multiprocess import MultiProcessCollector
+
+SHARED = values.ValueClass is not values.MutexValue
+"""Whether all workers of the service count together, in files of a common folder.
+
+prometheus_client settles it when it is imported, by $PROMETHEUS_MULTIPROC_DIR.
+"""
 
 
 class Metrics:
-    """The metrics of one process.
+    """The metrics of one process; `render` tells those of all workers.
 
     Args:
         registry: a fresh one by default; never the library's global one, which a second stack
@@ -39,9 +46,20 @@ class Metrics:
             "aidb_indexer_errors", "Rounds of the indexer that failed", registry=self.registry
         )
         self.pending = Gauge(
-            "aidb_outbox_pending", "Documents that wait for the index", registry=self.registry
+            "aidb_outbox_pending",
+            "Documents that wait for the index",
+            registry=self.registry,
+            # Only the worker that holds the indexer's lock sets it; another may take over.
+            multiprocess_mode="mostrecent",
         )
 
     def render(self) -> tuple[bytes, str]:
-        """The exposition text and its content type."""
-        return generate_latest(self.registry), CONTENT_TYPE_LATEST
+        """The exposition text and its content type.
+
+        Workers that ended still count: a counter must not fall while the service runs.
+        """
+        registry = self.registry
+        if SHARED:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # it has no types
+        return generate_latest(registry), CONTENT_TYPE_LATEST

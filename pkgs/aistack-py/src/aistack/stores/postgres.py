@@ -1,8 +1,9 @@
 """The PostgreSQL pool: transactions, reads, notifications and error translation."""
 
+import select
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import AsyncConnection, conninfo
@@ -40,8 +41,6 @@ class Postgres:
             timeout=settings.timeout_s,
             open=False,
             kwargs={"row_factory": dict_row, "autocommit": True},
-            # A connection that died while it lay idle is replaced before it is handed out.
-            check=AsyncConnectionPool.check_connection,
         )
 
     async def open(self) -> None:
@@ -56,15 +55,46 @@ class Postgres:
     async def read(self) -> AsyncIterator[Connection]:
         """A connection in autocommit, for single statements."""
         with _translated():
-            async with self._pool.connection() as conn:
+            async with self._connection() as conn:
                 yield conn
+
+    async def fetch(self, query: LiteralString, values: dict[str, Any]) -> list[DictRow]:
+        """All rows of one statement that only reads.
+
+        Asked once more where the connection breaks on the way: a restart of the server is then a
+        wait for its return (at most ``postgres.timeout_s``), not an error.
+        """
+        conn: Connection | None = None
+        with _translated():
+            try:
+                async with self._connection() as conn:
+                    return await (await conn.execute(query, values)).fetchall()
+            except (psycopg.OperationalError, psycopg.InterfaceError):
+                if conn is None or not conn.broken:
+                    raise
+            async with self._connection() as conn:
+                return await (await conn.execute(query, values)).fetchall()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """A connection inside one transaction; it commits when the block ends without error."""
         with _translated():
-            async with self._pool.connection() as conn, conn.transaction():
+            async with self._connection() as conn, conn.transaction():
                 yield conn
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        """A connection that did not die while it lay idle, as far as this side can know.
+
+        Not by the pool's own ``check``: it waits a second after the first dead connection, two
+        after the next, and so on; a pool that a restart of the server cut off never came back in
+        time.
+        """
+        while True:
+            async with self._pool.connection() as conn:
+                if await _lives(conn):
+                    yield conn
+                    return
 
     @asynccontextmanager
     async def dedicated(self) -> AsyncIterator[Connection]:
@@ -78,6 +108,22 @@ class Postgres:
         """Raise `UnavailableError` unless the server answers."""
         async with self.read() as conn:
             await conn.execute("select 1")
+
+
+async def _lives(conn: Connection) -> bool:
+    """Whether an idle connection still has a server.
+
+    A server that goes away leaves its last words and an end of file in the socket; nothing else
+    comes unasked. So a look at the socket spares the living a round trip.
+    """
+    try:
+        poll = select.poll()
+        poll.register(conn.fileno(), select.POLLIN)
+        if poll.poll(0):
+            await AsyncConnectionPool.check_connection(conn)
+    except (psycopg.OperationalError, psycopg.InterfaceError):
+        return False  # and closed by now: the pool replaces it
+    return True
 
 
 class _translated:  # noqa: N801 - reads as a clause: with _translated()

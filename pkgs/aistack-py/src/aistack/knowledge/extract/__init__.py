@@ -5,14 +5,22 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from aistack.errors import InvalidError
-from aistack.knowledge.extract import html, markdown, mediatypes, pdf, plain, rst
+from aistack.knowledge.extract import html, markdown, mediatypes, plain, rst
 from aistack.knowledge.extract.result import MAX_TITLE, Extracted, Reading
 
 __all__ = ["Extracted", "extract"]
 
+
+def _pdf(source: bytes) -> Reading:
+    # A service that never meets a PDF does without the 12 MB of its reader.
+    from aistack.knowledge.extract import pdf
+
+    return pdf.read(source)
+
+
 _READERS: Final[Mapping[str, Callable[[bytes], Reading]]] = {
     mediatypes.MARKDOWN: markdown.read,
-    mediatypes.PDF: pdf.read,
+    mediatypes.PDF: _pdf,
     mediatypes.PLAIN: plain.read,
     mediatypes.RST: rst.read,
     mediatypes.SOURCE: plain.read,

@@ -1,0 +1,132 @@
+"""`aistack serve` with several workers, as systemd runs it. Needs no Qdrant: it may be away."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+ROUTE = "/health/live"
+
+
+@pytest.fixture
+def runtime() -> Iterator[Path]:
+    # Not pytest's folder: its name can be too long for a socket.
+    folder = Path(tempfile.mkdtemp(prefix="aistack-run-"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def write_config(folder: Path, dsn: str, workers: int) -> tuple[Path, str]:
+    path, port = folder / "config.toml", free_port()
+    path.write_text(
+        f"[server]\nport = {port}\nworkers = {workers}\n"
+        f"[postgres]\ndsn = {json.dumps(dsn)}\npool_min = 0\n"
+        f"[qdrant]\nurl = 'http://127.0.0.1:{free_port()}'\n"
+    )
+    return path, f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def serving(
+    config: Path, runtime: Path
+) -> Iterator[tuple["subprocess.Popen[bytes]", socket.socket]]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(runtime / "systemd"))
+        systemd.settimeout(30)
+        environment = {"NOTIFY_SOCKET": str(runtime / "systemd"), "RUNTIME_DIRECTORY": str(runtime)}
+        command = [sys.executable, "-m", "aistack", "--config", str(config), "serve"]
+        server = subprocess.Popen(command, env=os.environ | environment, stderr=subprocess.DEVNULL)
+        try:
+            yield server, systemd
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+def workers_of(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(c) for c in children if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()]
+
+
+def live(url: str) -> None:
+    # A connection of its own: any worker may take it.
+    assert httpx.get(url + ROUTE, timeout=4).status_code == 200
+
+
+def counted(url: str, key: str) -> float:
+    text = httpx.get(f"{url}/metrics", headers={"X-API-Key": key}).text
+    found = re.findall(rf'^aidb_http_requests_total{{.*"{ROUTE}".*}} (\S+)$', text, re.MULTILINE)
+    assert len(found) <= 1, "each worker tells its own"
+    assert "aidb_outbox_pending " in text
+    return float(found[0]) if found else 0.0
+
+
+def silent(systemd: socket.socket) -> bool:
+    systemd.settimeout(0.5)
+    try:
+        return not systemd.recv(64)
+    except TimeoutError:
+        return True
+    finally:
+        systemd.settimeout(30)
+
+
+def test_workers_are_one_service(tmp_path: Path, runtime: Path, dsn: str) -> None:
+    config, url = write_config(tmp_path, dsn, workers=2)
+    create = [sys.executable, "-m", "aistack", "--config", str(config), "keys", "create", "test"]
+    key = subprocess.run(create, capture_output=True, text=True, check=True).stdout.strip()
+    with serving(config, runtime) as (server, systemd):
+        assert systemd.recv(64) == b"READY=1"
+        workers = workers_of(server.pid)
+        assert len(workers) == 2
+        for other in workers:
+            # Each answers alone, and the metrics know of what both did.
+            os.kill(other, signal.SIGSTOP)
+            try:
+                for _ in range(5):
+                    live(url)
+            finally:
+                os.kill(other, signal.SIGCONT)
+        assert counted(url, key) == 10
+
+        os.kill(workers[0], signal.SIGKILL)
+        deadline = time.monotonic() + 20
+        while set(workers_of(server.pid)) <= set(workers) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        live(url)
+        assert counted(url, key) == 11, "a worker that died does not count any more"
+        assert silent(systemd), "READY=1 is sent twice"
+
+        server.send_signal(signal.SIGTERM)
+        assert systemd.recv(64) == b"STOPPING=1"
+        assert server.wait(30) == 0
+        assert silent(systemd), "STOPPING=1 is sent twice"
+        assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+    assert [p.name for p in runtime.iterdir()] == ["systemd"]
+
+
+def test_a_worker_that_cannot_start_ends_the_service(
+    tmp_path: Path, runtime: Path, empty_dsn: str
+) -> None:
+    config, _ = write_config(tmp_path, empty_dsn, workers=2)
+    with serving(config, runtime) as (server, systemd):
+        assert server.wait(30) == 3, "as with one worker"
+        assert silent(systemd)
