@@ -1,7 +1,12 @@
-"""Imports a documentation tree and measures rate, memory and recall@5, lexical only.
+"""Imports a documentation tree and measures rate, memory and recall@5.
 
     bash benchmarks/corpus/fetch.sh FOLDER
     python benchmarks/recall.py FOLDER [--package git-doc ...]
+
+Lexical only; with an embedding endpoint, lexical, dense and hybrid side by side on one index
+(`embedding_server.py` is such an endpoint; it embeds some 20 passages a second on two cores):
+
+    python benchmarks/recall.py FOLDER --package git-doc --embeddings http://127.0.0.1:8089/v1
 
 Needs the package with its extra `embedded`. With QDRANT_URL set, the index is that server's,
 else qdrant-client's local mode, which compares with every passage: its latency says nothing.
@@ -21,9 +26,9 @@ from pathlib import Path
 from aistack.access.model import LOCAL_OPERATOR
 from aistack.embedded.postgres import EmbeddedPostgres
 from aistack.knowledge.intake import find_files, import_files
-from aistack.knowledge.model import Query
+from aistack.knowledge.model import Mode, Query
 from aistack.migrations.runner import migrate
-from aistack.settings.schema import Limits, Postgres, Qdrant, Settings
+from aistack.settings.schema import Embeddings, Limits, Postgres, Qdrant, Settings
 from aistack.wiring import Stack, open_stack
 
 COLLECTION = "nixos_docs"
@@ -56,29 +61,38 @@ async def measure(settings: Settings, root: Path, packages: list[str]) -> None:
         print(f"{taken} of {len(files)} files ({size / 1e6:.1f} MB), {chunks} passages")
         print(f"stored {taken / stored:.1f} files/s, with index {taken / indexed:.1f} files/s")
         print(f"peak memory {peak:.0f} MB")
-        await ask(stack, packages)
+        modes: tuple[Mode, ...] = ("lexical",)
+        if settings.embeddings.endpoint:
+            print(f"embedded {chunks / (indexed - stored):.1f} passages/s, index writes included")
+            modes = ("lexical", "dense", "hybrid")
+        await ask(stack, packages, modes)
 
 
-async def ask(stack: Stack, packages: list[str]) -> None:
-    """Recall@5 by kind of question; names each question that misses."""
+async def ask(stack: Stack, packages: list[str], modes: tuple[Mode, ...]) -> None:
+    """Recall@5 by kind of question and mode; names each question that misses."""
     text = Path(__file__).with_name("corpus").joinpath("questions.toml").read_text("utf-8")
-    found: dict[str, list[bool]] = defaultdict(list)
-    for question in tomllib.loads(text)["question"]:
-        expected = [e for e in question["expected"] if e.split("/")[0] in packages]
+    every = tomllib.loads(text)["question"]
+    found: dict[str, dict[Mode, list[bool]]] = defaultdict(lambda: defaultdict(list))
+    for question in every:
+        expected = {e for e in question["expected"] if e.split("/")[0] in packages}
         if not expected:
             continue
-        query = Query(query=question["text"], collection=COLLECTION, limit=50)
-        page = await stack.search.search(LOCAL_OPERATOR, query)
-        first = list(dict.fromkeys(hit.path for hit in page.hits))[:5]
-        hit = bool(set(expected) & set(first))
-        found[question["kind"]].append(hit)
-        if not hit:
-            print(f"missed: {question['text']} (first: {first[:1]})")
-    print("| kind | questions | recall@5 |\n|---|--:|--:|")
-    for kind, hits in sorted(found.items()):
-        print(f"| {kind} | {len(hits)} | {sum(hits) / len(hits):.2f} |")
-    every = [hit for hits in found.values() for hit in hits]
-    print(f"| all | {len(every)} | {sum(every) / len(every):.2f} |")
+        for mode in modes:
+            query = Query(query=question["text"], collection=COLLECTION, limit=50, mode=mode)
+            page = await stack.search.search(LOCAL_OPERATOR, query)
+            first = list(dict.fromkeys(hit.path for hit in page.hits))[:5]
+            hit = bool(expected & set(first))
+            for kind in (question["kind"], "all"):
+                found[kind][mode].append(hit)
+            if not hit:
+                print(f"missed by {mode}: {question['text']} (first: {first[:1]})")
+    kinds = [*sorted(found.keys() - {"all"}), *(found.keys() & {"all"})]
+    print(f"{len(found['all'][modes[0]])} of {len(every)} questions are on {', '.join(packages)}")
+    print(f"| kind | questions | {' | '.join(modes)} |\n|---|--:|{'--:|' * len(modes)}")
+    for kind in kinds:
+        hits = found[kind]
+        shares = " | ".join(f"{sum(hits[m]) / len(hits[m]):.2f}" for m in modes)
+        print(f"| {kind} | {len(hits[modes[0]])} | {shares} |")
 
 
 def main() -> None:
@@ -86,6 +100,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--package", action="append", help="only these [default: all]")
+    parser.add_argument("--embeddings", metavar="URL", help="endpoint, ends in /v1")
+    parser.add_argument("--model", default="all-MiniLM-L6-v2")
+    parser.add_argument("--dimension", type=int, default=384)
     args = parser.parse_args()
     packages = args.package or [p.name for p in args.folder.iterdir() if p.is_dir()]
     with tempfile.TemporaryDirectory(prefix="aistack-recall-") as folder:
@@ -98,6 +115,9 @@ def main() -> None:
                 postgres=Postgres(dsn=dsn),
                 qdrant=qdrant,
                 limits=Limits(document_bytes=DOCUMENT_BYTES),
+                embeddings=Embeddings(
+                    endpoint=args.embeddings, model=args.model, dimension=args.dimension
+                ),
             )
             asyncio.run(measure(settings, args.folder, packages))
 

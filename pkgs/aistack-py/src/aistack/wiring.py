@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from aistack.access.keys import Keys
 from aistack.errors import AistackError, UnavailableError
+from aistack.jobs.ledger import Ledger
+from aistack.jobs.metrics import JobMetrics
 from aistack.kit.signing import Signer
 from aistack.knowledge.collections import Collections
 from aistack.knowledge.documents import Documents
@@ -39,6 +41,7 @@ class Stack:
     indexer: Indexer
     keys: Keys
     metrics: Metrics
+    job_metrics: JobMetrics
 
     async def ready(self) -> dict[str, bool]:
         """Which dependencies answer now: PostgreSQL and Qdrant, and Redis where configured."""
@@ -92,6 +95,7 @@ async def open_stack(settings: Settings, *, index: bool = True) -> AsyncIterator
             indexer=Indexer(postgres, vectors, embedder, generations, metrics),
             keys=Keys(postgres),
             metrics=metrics,
+            job_metrics=JobMetrics(Ledger(postgres)),
         )
         if index:
             task = asyncio.create_task(stack.indexer.run(), name="indexer")

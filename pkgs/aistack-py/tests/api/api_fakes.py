@@ -43,7 +43,7 @@ class FakeDocuments:
         old = next((d for d in self.stored.values() if d.path == new.path), None)
         if if_none_match and old:
             raise PreconditionError("it exists")
-        if if_match and (not old or if_match != f"{old.id.hex}-{old.revision}"):
+        if if_match and (not old or if_match not in ("*", f"{old.id.hex}-{old.revision}")):
             raise PreconditionError("another revision")
         doc = Document(
             old.id if old else uuid4(), collection, new.project, new.path, new.title or new.path,
@@ -99,6 +99,11 @@ class FakeKeys:
         return NewKey("secret", key)
 
 
+class FakeJobMetrics:
+    async def render(self) -> bytes:
+        return b"aistack_job_ledger_readable 1.0\n"
+
+
 def fake_stack() -> Any:
     parts = {"postgres": True, "qdrant": True, "redis": False}
 
@@ -112,6 +117,7 @@ def fake_stack() -> Any:
         search=FakeSearch(),
         keys=FakeKeys(),
         metrics=Metrics(),
+        job_metrics=FakeJobMetrics(),
         ready=ready,
         parts=parts,
     )

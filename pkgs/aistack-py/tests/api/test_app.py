@@ -166,6 +166,10 @@ async def test_documents_and_etags() -> None:
         for header in ({"If-Match": "bare"}, {"If-None-Match": tag}):
             bad = await c.put(DOCS, json={"path": "a.md", "content": "x"}, headers=header)
             assert bad.status_code == 400
+        for path, given, status in (("a.md", "*", 200), ("new.md", "*", 412), ("a.md", '"*"', 412)):
+            body = {"path": path, "content": "any revision"}
+            answer = await c.put(DOCS, json=body, headers={"If-Match": given})
+            assert answer.status_code == status, (path, given)
         assert (await c.put(DOCS, json={"path": "a.md"})).status_code == 400
         assert (await c.delete(DOCS, params={"project": "default"})).json() == {"deleted": 1}
         gone = await c.delete(where)

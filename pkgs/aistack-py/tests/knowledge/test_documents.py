@@ -52,6 +52,12 @@ async def test_conditions_guard_against_lost_updates(stack: Stack) -> None:
     await put(LOCAL_OPERATOR, "nixos_docs", new(text="b"), if_match=etag(made))
     with pytest.raises(PreconditionError):
         await stack.documents.delete(LOCAL_OPERATOR, made.id, if_match=etag(made))
+    assert (
+        await put(LOCAL_OPERATOR, "nixos_docs", new(text="c"), if_match="*")
+    ).outcome == "updated"
+    await stack.documents.delete(LOCAL_OPERATOR, made.id, if_match="*")
+    with pytest.raises(PreconditionError):
+        await put(LOCAL_OPERATOR, "nixos_docs", new(), if_match="*")
 
 
 @pytest.mark.parametrize(

@@ -2,23 +2,27 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 import uvicorn
 from msgspec import structs
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from aistack.access.model import LOCAL_OPERATOR
-from aistack.errors import AistackError, ConflictError
+from aistack.api.app import create_app
+from aistack.errors import ConflictError, UnavailableError
 from aistack.knowledge.model import NewDocument, Query
 from aistack.settings.schema import Embeddings, Settings
-from aistack.wiring import open_stack
+from aistack.wiring import Stack, open_stack
 
 pytestmark = pytest.mark.anyio
 
@@ -27,12 +31,16 @@ DIMENSION = 8
 MEANINGS = {"restrict": 0, "limit": 0, "bound": 0, "cook": 1, "pasta": 1}
 
 
+SECRET = "sk-very-secret"
+
+
 class Endpoint:
-    """Counts what it is asked; ``answer`` may be replaced to misbehave."""
+    """Counts what it is asked; ``behave`` may be replaced to misbehave."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.zero = False
+        self.behave: Callable[[list[str]], Awaitable[Response | None]] | None = None
 
     def vector(self, text: str) -> list[float]:
         out = [0.01] * DIMENSION
@@ -43,9 +51,11 @@ class Endpoint:
             out[place] += 10 if word.strip(".,") in MEANINGS else 0.1
         return [0.0] * DIMENSION if self.zero else out
 
-    async def __call__(self, request: Request) -> JSONResponse:
+    async def __call__(self, request: Request) -> Response:
         body: dict[str, Any] = msgspec.json.decode(await request.body())
         self.asked += body["input"]
+        if self.behave and (answer := await self.behave(body["input"])):
+            return answer
         data = [{"index": i, "embedding": self.vector(t)} for i, t in enumerate(body["input"])]
         return JSONResponse({"data": data})
 
@@ -108,19 +118,186 @@ async def test_another_model_is_an_error_that_names_the_fix(
         assert (await stack.search.search(LOCAL_OPERATOR, query)).mode == "hybrid"
 
 
-async def test_a_zero_vector_is_never_stored(
+async def put(stack: Stack, path: str, text: str) -> None:
+    document = NewDocument(path=path, source=text.encode())
+    await stack.documents.put(LOCAL_OPERATOR, "nixos_docs", document)
+
+
+async def test_a_text_without_direction_is_refused_and_holds_up_no_other(
     settings: Settings, endpoint: tuple[Endpoint, str]
 ) -> None:
     one, url = endpoint
-    one.zero = True
     async with open_stack(with_embeddings(settings, url), index=False) as stack:
-        document = NewDocument(path="a.md", source=b"text")
-        await stack.documents.put(LOCAL_OPERATOR, "nixos_docs", document)
-        with pytest.raises(AistackError, match="without direction"):
-            await stack.indexer.drain()
+        await stack.indexer.drain()
+        one.zero = True
+        await put(stack, "a.md", "text")
+        await stack.indexer.drain()
+        assert await stack.indexer.backlog() == (1, 1)
         one.zero = False
+        await put(stack, "b.md", "other text")
         await stack.indexer.drain()
         page = await stack.search.search(
             LOCAL_OPERATOR, Query(query="text", collection="nixos_docs", mode="dense")
         )
-        assert len(page.hits) == 1
+        assert [h.path for h in page.hits] == ["b.md"]
+
+
+def answers(status: int, headers: dict[str, str] | None = None) -> Callable[..., Any]:
+    async def behave(_texts: list[str]) -> Response:
+        # What real endpoints do: they repeat (parts of) the key.
+        return JSONResponse({"error": {"message": f"bad key {SECRET}"}}, status, headers)
+
+    return behave
+
+
+async def hang(_texts: list[str]) -> None:
+    await asyncio.sleep(1.5)
+
+
+async def another_dimension(_texts: list[str]) -> Response:
+    return JSONResponse({"data": [{"index": 0, "embedding": [1.0, 2.0]}]})
+
+
+async def a_page(_texts: list[str]) -> Response:
+    return Response("<h1>Log in</h1>", media_type="text/html")
+
+
+async def broken_coding(_texts: list[str]) -> Response:
+    return Response(b"not gzip", headers={"content-encoding": "gzip"})
+
+
+# Misbehaviour, what the log says of it, seconds of Retry-After.
+MISBEHAVIOUR: list[Any] = [
+    pytest.param(answers(401), "answers 401; check embeddings.endpoint", "60", id="401"),
+    pytest.param(answers(402), "answers 402; check embeddings.endpoint", "60", id="402"),
+    pytest.param(answers(403), "answers 403; check embeddings.endpoint", "60", id="403"),
+    pytest.param(answers(404), "answers 404; check embeddings.endpoint", "60", id="404"),
+    pytest.param(answers(301), "answers 301; check embeddings.endpoint", "60", id="301"),
+    pytest.param(answers(500), "answers 500", "2", id="500"),
+    pytest.param(answers(429, {"Retry-After": "17"}), "answers 429", "17", id="429"),
+    pytest.param(hang, "does not answer within 0.5 s", "2", id="hang"),
+    pytest.param(another_dimension, "gives vectors of 2 numbers; embeddings.dimension says 8",
+                 "60", id="dimension"),
+    pytest.param(a_page, "has no vectors", "60", id="html"),
+    pytest.param(broken_coding, "does not answer (DecodingError)", "2", id="coding"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("behave", "reason", "retry_after"), MISBEHAVIOUR)
+async def test_a_question_gets_503_and_the_log_the_reason(
+    settings: Settings,
+    endpoint: tuple[Endpoint, str],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    behave: Any,
+    reason: str,
+    retry_after: str,
+) -> None:
+    one, url = endpoint
+    (tmp_path / "key").write_text(SECRET)
+    embeddings = structs.replace(
+        with_embeddings(settings, url).embeddings,
+        api_key_file=str(tmp_path / "key"),
+        query_timeout_s=0.5,
+        timeout_s=0.5,
+    )
+    async with open_stack(structs.replace(settings, embeddings=embeddings), index=False) as stack:
+        await put(stack, "a.md", "how to bound requests")
+        await stack.indexer.drain()
+        one.behave = behave
+        async with of_http(stack) as http:
+            for mode in ("auto", "hybrid", "dense"):
+                caplog.clear()
+                answer = await ask(http, "restrict", mode)
+                problem = answer.json()
+                assert (answer.status_code, problem["type"]) == (
+                    503,
+                    "urn:aistack:problem:unavailable",
+                )
+                assert answer.headers["retry-after"] == retry_after
+                assert problem["detail"] == (
+                    "the embedding endpoint gives no vector now; mode lexical works without it"
+                )
+                assert reason in caplog.text
+                assert SECRET not in caplog.text + answer.text
+            lexical = await ask(http, "bound", "lexical")
+            assert lexical.json()["hits"][0]["path"] == "a.md"
+        # Indexing blames no document: it waits, and goes on as soon as the endpoint is well.
+        await put(stack, "b.md", "cook pasta well")
+        with pytest.raises(UnavailableError) as caught:
+            await stack.indexer.drain()
+        assert reason in caught.value.detail
+        assert await stack.indexer.backlog() == (1, 0)
+        one.behave = None
+        await stack.indexer.drain()
+        assert await stack.indexer.backlog() == (0, 0)
+
+
+async def test_an_endpoint_that_is_away_holds_up_no_lexical_collection(
+    settings: Settings, endpoint: tuple[Endpoint, str]
+) -> None:
+    one, url = endpoint
+    async with open_stack(with_embeddings(settings, url), index=False) as stack:
+        await stack.indexer.drain()  # these come first, and have vectors
+    async with open_stack(settings, index=False) as stack:
+        await stack.collections.create(LOCAL_OPERATOR, "plain")
+        await stack.indexer.drain()
+    async with open_stack(with_embeddings(settings, url), index=False) as stack:
+        one.behave = answers(401)
+        for collection in ("nixos_docs", "plain"):
+            new = NewDocument(path="a.md", source=b"some text")
+            await stack.documents.put(LOCAL_OPERATOR, collection, new)
+        with pytest.raises(UnavailableError, match="answers 401"):
+            await stack.indexer.drain()
+        assert await stack.indexer.backlog("plain") == (0, 0)
+        assert await stack.indexer.backlog("nixos_docs") == (1, 0)
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+async def test_a_refused_text_is_told_and_only_its_document_waits(
+    settings: Settings,
+    endpoint: tuple[Endpoint, str],
+    caplog: pytest.LogCaptureFixture,
+    status: int,
+) -> None:
+    one, url = endpoint
+    async with open_stack(with_embeddings(settings, url), index=False) as stack:
+        await stack.indexer.drain()
+
+        async def refuse(texts: list[str]) -> Response | None:
+            refused = any("poison" in text for text in texts)
+            return JSONResponse({"error": SECRET}, status) if refused else None
+
+        one.behave = refuse
+        async with of_http(stack) as http:
+            answer = await ask(http, "poison", "auto")
+        assert answer.status_code == 400
+        assert answer.json()["errors"][0]["pointer"] == "/query"
+        assert "mode lexical" in answer.json()["detail"]
+        assert f"refuses the text ({status})" in caplog.text
+        assert SECRET not in caplog.text + answer.text
+        await put(stack, "a.md", "poison")
+        await put(stack, "b.md", "pasta")
+        await stack.indexer.drain()
+        assert await stack.indexer.backlog() == (1, 1)
+        found = await stack.search.search(
+            LOCAL_OPERATOR, Query(query="pasta", collection="nixos_docs")
+        )
+        assert [h.path for h in found.hits] == ["b.md"]
+
+
+@asynccontextmanager
+async def of_http(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
+    """The app as a client with a key sees it."""
+    key = (await stack.keys.create(name="test", scopes=["read"])).key
+    transport = httpx.ASGITransport(create_app(stack), raise_app_exceptions=False)
+    headers = {"Authorization": f"Bearer {key}"}
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://localhost", headers=headers
+    ) as http:
+        yield http
+
+
+async def ask(http: httpx.AsyncClient, text: str, mode: str) -> httpx.Response:
+    body = {"query": text, "collection": "nixos_docs", "mode": mode}
+    return await http.post("/v1/query", json=body)

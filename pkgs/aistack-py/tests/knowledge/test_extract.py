@@ -147,6 +147,16 @@ def test_html_encodings() -> None:
     assert read("<?xml version='1.0' encoding='UTF-8'?><html><body><p>é").text == "é"
 
 
+@pytest.mark.parametrize("path", ["a.txt", "a.md", "a.rst", "a.el", "LICENSE", "a.html"])
+def test_a_form_feed_is_a_page_break(path: str) -> None:
+    text = read("end of page one\fpage two begins", path).text
+    assert text.split() == ["end", "of", "page", "one", "page", "two", "begins"]
+    assert "\f" not in text
+    assert read("one\n\f\n# Two\n\ntext", "a.md").text == "one\n\n\n# Two\n\ntext"
+    with pytest.raises(InvalidError, match=r"no readable text|is empty"):
+        read("\f\f", path)
+
+
 def test_html_control_characters_are_removed() -> None:
     assert read("<p>a&#7;b\x1bc").text == "abc"
 

@@ -19,7 +19,7 @@ class CreateCollection(Struct, frozen=True, forbid_unknown_fields=True):
     """A collection to create."""
 
     name: Identifier
-    description: Annotated[str, Meta(max_length=1024)] = ""
+    description: Annotated[str, Meta(max_length=1000)] = ""
 
 
 class CollectionList(Struct, frozen=True):

@@ -64,21 +64,25 @@ def etag(info: DocumentInfo) -> str:
 
 
 def if_match(call: Call) -> str | None:
-    """The one tag of If-Match, without quotes.
+    """The one tag of If-Match, without quotes; ``*`` where any revision will do.
 
     Raises:
-        InvalidError: it is not one quoted tag.
+        InvalidError: it is neither one quoted tag nor ``*``.
         PreconditionError: it is weak, and weak tags never match here (RFC 9110, 13.1.1).
     """
     given = call.headers.get("if-match")
     if given is None:
         return None
     given = given.strip()
+    if given == "*":
+        return given
     if given.startswith("W/"):
         raise PreconditionError("If-Match needs a strong ETag")
     tag = given[1:-1]
     if len(given) < 3 or given != f'"{tag}"' or '"' in tag or not tag.isascii():
-        raise InvalidError("If-Match takes one ETag in double quotes")
+        raise InvalidError("If-Match takes one ETag in double quotes, or *")
+    if tag == "*":  # in quotes it is a tag, which no document has, and not the wildcard
+        raise PreconditionError("no document has this ETag")
     return tag
 
 

@@ -14,7 +14,14 @@ from aistack.api.problems import KINDS, MEDIA_TYPE, Problem
 _PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
 _BODYLESS = (204, 304)
 _PHRASES = {200: "Success", 201: "Created", 204: "Done", 304: "Not modified", 503: "Not available"}
-_HEADER_SCHEMA = {"type": "string"}
+_TAG = '"[!#-~]+"'
+_WEAK_TAG = f"(W/)?{_TAG}"
+_HEADER_SCHEMAS = {
+    "If-Match": {"type": "string", "pattern": rf"^(\*|{_TAG})$"},
+    "If-None-Match": {"type": "string", "pattern": rf"^(\*|{_WEAK_TAG}(, ?{_WEAK_TAG})*)$"},
+}
+_CREATES_ONLY = {"type": "string", "enum": ["*"]}
+"""If-None-Match of a request that writes."""
 
 
 def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
@@ -106,8 +113,8 @@ def _parameters(endpoint: Endpoint, components: dict[str, Any]) -> list[dict[str
             found.append(
                 {"name": name, "in": "query", "required": name in required, "schema": part}
             )
-    found += [
-        {"name": name, "in": "header", "required": False, "schema": _HEADER_SCHEMA}
-        for name in endpoint.headers
-    ]
+    for name in endpoint.headers:
+        only = name == "If-None-Match" and endpoint.method != "GET"
+        schema = _CREATES_ONLY if only else _HEADER_SCHEMAS[name]
+        found.append({"name": name, "in": "header", "required": False, "schema": schema})
     return found

@@ -6,14 +6,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from psycopg.errors import UndefinedTable
 
 from aistack.access.model import LOCAL_OPERATOR
 from aistack.cli import exits
 from aistack.cli.context import command, json_option, settings_of
-from aistack.cli.render import as_json, say
-from aistack.knowledge.intake import FileResult, find_files, import_files
+from aistack.cli.render import as_json, say, table
+from aistack.errors import NotFoundError, UnavailableError
+from aistack.jobs.ledger import Ledger
+from aistack.knowledge.collections import Collections
+from aistack.knowledge.embed import Embedder
+from aistack.knowledge.generations import Generations
+from aistack.knowledge.intake import FileResult, Outcome, find_files, import_files
 from aistack.migrations.runner import migrate as apply_migrations
-from aistack.stores.postgres import connection_string
+from aistack.settings.schema import Settings
+from aistack.stores.postgres import Postgres, connection_string
+from aistack.stores.redis import Redis
 from aistack.wiring import Stack, open_stack
 
 if TYPE_CHECKING:
@@ -42,18 +50,21 @@ async def ingest(
 
     What cannot be read, is empty, binary or too large is named, skipped, and gives exit code 3.
     """
-    async with open_stack(settings_of(ctx), index=False) as stack:
+    settings = settings_of(ctx)
+    async with (
+        Ledger(Postgres(settings.postgres)).run("ingest") as run,
+        open_stack(settings, index=False) as stack,
+    ):
+        run.detail["collection"] = collection
         results = await import_paths(stack, list(paths), collection, project)
+        run.detail |= counts(results)
         if not no_wait:
             await wait_for_index(stack, collection)
-    skipped = [r for r in results if r.outcome == "skipped"]
     if json_:
         as_json(results)
     else:
-        for result in skipped:
-            say(f"skipped {result.path}: {result.reason}")
-        say(summary(results))
-    return exits.PARTIAL if skipped else exits.OK
+        tell(results)
+    return exits.PARTIAL if counts(results)["skipped"] else exits.OK
 
 
 async def import_paths(
@@ -74,11 +85,19 @@ async def import_paths(
         )
 
 
-def summary(results: list[FileResult]) -> str:
-    """One line with the counts."""
-    kinds = ("created", "updated", "unchanged", "skipped")
-    counts = [f"{sum(r.outcome == kind for r in results)} {kind}" for kind in kinds]
-    return f"{len(results)} files: {', '.join(counts)}"
+def counts(results: list[FileResult]) -> dict[str, int]:
+    """How many files had which outcome."""
+    kinds: tuple[Outcome, ...] = ("created", "updated", "unchanged", "skipped")
+    return {kind: sum(r.outcome == kind for r in results) for kind in kinds}
+
+
+def tell(results: list[FileResult]) -> None:
+    """Name each skipped file with its reason, then the counts in one line."""
+    for result in results:
+        if result.outcome == "skipped":
+            say(f"skipped {result.path}: {result.reason}")
+    numbers = ", ".join(f"{number} {kind}" for kind, number in counts(results).items())
+    say(f"{len(results)} files: {numbers}")
 
 
 async def wait_for_index(stack: Stack, collection: str | None) -> int:
@@ -113,18 +132,28 @@ async def _drain(stack: Stack) -> None:
 
 @click.command()
 @click.argument("collections", nargs=-1)
+@click.option("--dry-run", is_flag=True, help="Only name what would be rebuilt.")
 @click.pass_context
 @command
-async def reindex(ctx: click.Context, collections: tuple[str, ...]) -> int:
+async def reindex(ctx: click.Context, collections: tuple[str, ...], dry_run: bool) -> int:
     """Rebuild the index of all or the named collections from PostgreSQL.
 
     The old index answers until the new one is complete. Killed, it goes on with the next start.
     """
-    async with open_stack(settings_of(ctx), index=False) as stack:
+    settings = settings_of(ctx)
+    if dry_run:
+        await _show_rebuild(settings, collections)
+        return exits.OK
+    async with (
+        Ledger(Postgres(settings.postgres)).run("reindex") as run,
+        open_stack(settings, index=False) as stack,
+    ):
         names = collections or [c.name for c in await stack.collections.list(LOCAL_OPERATOR)]
+        run.detail["collections"] = len(names)
         for name in names:
             await stack.generations.begin_rebuild(name)
         failing = await wait_for_index(stack, None)
+        run.detail["failing"], run.failed = failing, failing > 0
         # The swap follows the last document; whoever indexes does it.
         while failing == 0 and any(g.state == "building" for g in await stack.generations.all()):
             if not await stack.indexer.drain():
@@ -133,14 +162,49 @@ async def reindex(ctx: click.Context, collections: tuple[str, ...]) -> int:
     return exits.FAILED if failing else exits.OK
 
 
+async def _show_rebuild(settings: Settings, names: tuple[str, ...]) -> None:
+    """What a rebuild would do. Opens no stack: that would make collections, and lock a local index.
+
+    Raises:
+        NotFoundError: one of the names is of no collection.
+        UnavailableError: the database does not answer or has no schema yet.
+    """
+    postgres = Postgres(settings.postgres)
+    embedder = Embedder(settings.embeddings, Redis(settings.redis))
+    await postgres.open()
+    try:
+        found = {c.name: c for c in await Collections(postgres, settings).list(LOCAL_OPERATOR)}
+        generations = await Generations(postgres, embedder, settings.qdrant.prefix).all()
+    except UndefinedTable as exc:
+        raise UnavailableError("the database has no schema yet; run aistack migrate") from exc
+    finally:
+        await postgres.close()
+    if unknown := [name for name in names if name not in found]:
+        raise NotFoundError(f"no such collection: {', '.join(unknown)}")
+    building = {g.collection for g in generations if g.state == "building"}
+    wanted = [found[name] for name in names or found]
+    under_way = {True: "under way, would begin anew", False: "-"}
+    table(
+        ["collection", "documents", "passages", "rebuild"],
+        [(c.name, c.documents, c.chunks, under_way[c.name in building]) for c in wanted],
+    )
+    say("nothing was changed")
+
+
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Only name what would be applied.")
 @click.pass_context
 @command
 async def migrate(ctx: click.Context, dry_run: bool) -> None:
     """Bring the database's schema to this version."""
-    dsn = connection_string(settings_of(ctx).postgres)
-    applied = await apply_migrations(dsn, dry_run=dry_run)
+    settings = settings_of(ctx)
+    dsn = connection_string(settings.postgres)
+    if dry_run:
+        applied = await apply_migrations(dsn, dry_run=True)
+    else:
+        async with Ledger(Postgres(settings.postgres)).run("migrate") as run:
+            applied = await apply_migrations(dsn)
+            run.detail["applied"] = len(applied)
     for name in applied:
         say(f"{'would apply' if dry_run else 'applied'} {name}")
     if not applied:

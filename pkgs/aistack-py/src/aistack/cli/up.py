@@ -15,7 +15,7 @@ import uvicorn
 from aistack.access.model import LOCAL_OPERATOR
 from aistack.api.app import create_app
 from aistack.cli.context import command
-from aistack.cli.jobs import import_paths, summary, wait_for_index
+from aistack.cli.jobs import import_paths, tell, wait_for_index
 from aistack.cli.look import show_hits
 from aistack.cli.render import say
 from aistack.cli.serve import uvicorn_options
@@ -53,7 +53,7 @@ async def up(data: Path, docs: Path | None, question: str, port: int, once: bool
         await migrate(settings.postgres.dsn)
         async with open_stack(settings, index=True) as stack, _served(stack, once=once) as server:
             if docs is not None:
-                say(summary(await import_paths(stack, [docs], COLLECTION, "aistack")))
+                tell(await import_paths(stack, [docs], COLLECTION, "aistack"))
             await wait_for_index(stack, COLLECTION)
             key = await _key(stack, data / "admin.key")
             click.echo(click.style(f"\n? {question}\n", bold=True))

@@ -1,7 +1,14 @@
-"""Embeddings by any OpenAI-compatible endpoint, cached by model and text."""
+"""Embeddings by any OpenAI-compatible endpoint, cached by model and text.
+
+What the endpoint does wrong is never the asker's fault nor a document's, but for a text that it
+refuses. All the rest is an `UnavailableError`: a question is answered 503, and the indexer waits
+with its batch and blames no document.
+"""
 
 import asyncio
+import contextlib
 import hashlib
+import logging
 import math
 from array import array
 from collections import OrderedDict
@@ -16,10 +23,26 @@ from aistack.settings import schema
 from aistack.settings.load import read_secret
 from aistack.stores.redis import Redis
 
+log = logging.getLogger(__name__)
+
 Vector = list[float]
 _ATTEMPTS = 3
 _QUESTIONS_KEPT = 1024
 _QUESTION_TTL_S = 3600
+_REFUSES_TEXT = frozenset({400, 413, 422})
+"""Statuses that speak of the text, mostly that it is too long for the model."""
+_MISSET_RETRY_S = 60
+"""Nobody mends a setting sooner."""
+_LONGEST_RETRY_S = 3600
+_SHORTEST = 1e-18
+"""Length of a vector below which, and above whose inverse, 32-bit floats lose the direction."""
+
+
+class MissetError(UnavailableError):
+    """The endpoint and the settings do not fit; the text is for the administrator alone."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, retry_after_s=_MISSET_RETRY_S)
 
 
 class _Item(msgspec.Struct):
@@ -77,7 +100,12 @@ class Embedder:
             await self._client.aclose()
 
     async def passages(self, texts: Sequence[str]) -> list[Vector]:
-        """One vector a text, in order, in batches of ``embeddings.batch_size``."""
+        """One vector a text, in order, in batches of ``embeddings.batch_size``.
+
+        Raises:
+            InvalidError: the endpoint refuses a text, or gives it a vector without direction.
+            UnavailableError: no answer, or none that can be used; `MissetError` names settings.
+        """
         size, out = self._settings.batch_size, []
         for start in range(0, len(texts), size):
             batch = texts[start : start + size]
@@ -85,7 +113,12 @@ class Embedder:
         return out
 
     async def question(self, text: str) -> Vector:
-        """The vector of a question, from a cache where it was asked before."""
+        """The vector of a question, from a cache where it was asked before.
+
+        Raises:
+            InvalidError: the endpoint refuses the text, or gives it no direction.
+            UnavailableError: no answer, or none that can be used; why is in the log alone.
+        """
         name = f"aistack:embedding:{text_hash(self.model or '', text).hex()}"
         if name in self._questions:
             self._questions.move_to_end(name)
@@ -93,66 +126,106 @@ class Embedder:
         packed = await self._redis.get(name)
         vector = unpack(packed) if packed else []
         if len(vector) != self._settings.dimension:
-            (vector,) = await self._ask([text], timeout_s=self._settings.query_timeout_s)
+            vector = await self._ask_one(text)
             await self._redis.set(name, pack(vector), ttl_s=_QUESTION_TTL_S)
         self._questions[name] = vector
         if len(self._questions) > _QUESTIONS_KEPT:
             self._questions.popitem(last=False)
         return vector
 
+    async def _ask_one(self, text: str) -> Vector:
+        """A question's vector; what the settings are, no asker learns."""
+        try:
+            (vector,) = await self._ask([text], timeout_s=self._settings.query_timeout_s)
+        except UnavailableError as exc:
+            log.log(
+                logging.ERROR if isinstance(exc, MissetError) else logging.WARNING,
+                "a question got no vector: %s",
+                exc.detail,
+            )
+            raise UnavailableError(
+                "the embedding endpoint gives no vector now; mode lexical works without it",
+                retry_after_s=exc.retry_after_s,
+            ) from exc
+        except InvalidError as exc:
+            log.warning("a question got no vector: %s", exc.detail)
+            raise InvalidError(
+                "the embedding endpoint has no vector for this question: it may be too long for "
+                "the model; mode lexical works without it",
+                pointer="/query",
+            ) from exc
+        return vector
+
     async def _ask(self, texts: Sequence[str], *, timeout_s: float) -> list[Vector]:
         if self._client is None:
             raise ConfigError("set embeddings.endpoint to search by meaning")
         body = {"model": self._settings.model, "input": list(texts), "encoding_format": "float"}
-        try:
-            async with asyncio.timeout(timeout_s):
-                answer = await self._post(body)
-        except TimeoutError as exc:
-            raise UnavailableError("the embedding endpoint does not answer in time") from exc
+        answer = await _post(self._client, body, timeout_s)
         items = sorted(answer.data, key=lambda item: item.index)
         if len(items) != len(texts):
             raise UnavailableError("the embedding endpoint left out some texts")
         return [self._checked(item.embedding) for item in items]
 
-    async def _post(self, body: dict[str, Any]) -> _Answer:
-        if self._client is None:
-            raise ConfigError("set embeddings.endpoint to search by meaning")
-        for attempt in range(_ATTEMPTS):
-            if attempt:
-                await asyncio.sleep(0.2 * 4**attempt)
-            try:
-                response = await self._client.post("embeddings", json=body, timeout=None)
-            except httpx.TransportError:
-                continue
-            if response.status_code in {408, 429} or response.is_server_error:
-                continue
-            if response.status_code in {401, 403, 404}:
-                raise ConfigError(
-                    f"the embedding endpoint answers {response.status_code}; check "
-                    "embeddings.endpoint, embeddings.model and embeddings.api_key_file"
-                )
-            if response.is_error:
-                raise InvalidError(
-                    f"the embedding endpoint refuses the text ({response.status_code})"
-                )
-            try:
-                return msgspec.json.decode(response.content, type=_Answer)
-            except msgspec.DecodeError as exc:
-                raise UnavailableError("the embedding endpoint's answer has no vectors") from exc
-        raise UnavailableError("the embedding endpoint does not answer")
-
     def _checked(self, vector: Vector) -> Vector:
         if len(vector) != self._settings.dimension:
-            raise ConfigError(
+            raise MissetError(
                 f"{self._settings.model} gives vectors of {len(vector)} numbers; "
                 f"embeddings.dimension says {self._settings.dimension}: correct it, "
                 "then run aistack reindex"
             )
-        norm = math.sqrt(math.fsum(x * x for x in vector))
-        if not math.isfinite(norm) or norm == 0:
+        if not _SHORTEST <= math.hypot(*vector) <= 1 / _SHORTEST:  # also what is not a number
             # A zero vector would be near to nothing and to everything, for ever.
-            raise UnavailableError("the embedding endpoint gave a vector without direction")
+            raise InvalidError("the embedding endpoint gave a vector without direction")
         return vector
+
+
+async def _post(client: httpx.AsyncClient, body: dict[str, Any], timeout_s: float) -> _Answer:
+    """Ask, and again after a pause where that may help, all within the time."""
+    error = UnavailableError(f"the embedding endpoint does not answer within {timeout_s:g} s")
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            for attempt in range(_ATTEMPTS):
+                if attempt:
+                    await asyncio.sleep(0.2 * 4**attempt)
+                try:
+                    response = await client.post("embeddings", json=body, timeout=None)
+                except httpx.RequestError as exc:
+                    reason = type(exc).__name__
+                    error = UnavailableError(f"the embedding endpoint does not answer ({reason})")
+                    continue
+                if response.status_code in {408, 429} or response.is_server_error:
+                    error = UnavailableError(
+                        f"the embedding endpoint answers {response.status_code}",
+                        retry_after_s=_retry_after(response),
+                    )
+                    continue
+                return _read(response)
+    raise error
+
+
+def _read(response: httpx.Response) -> _Answer:
+    """The answer's vectors. Its text is not told on: it may repeat the key or the question."""
+    status = response.status_code
+    if status in _REFUSES_TEXT:
+        raise InvalidError(f"the embedding endpoint refuses the text ({status})")
+    if not response.is_success:
+        raise MissetError(
+            f"the embedding endpoint answers {status}; check embeddings.endpoint, "
+            "embeddings.model and embeddings.api_key_file"
+        )
+    try:
+        return msgspec.json.decode(response.content, type=_Answer)
+    except msgspec.DecodeError as exc:
+        raise MissetError(
+            f"the embedding endpoint's answer has no vectors ({exc}); check embeddings.endpoint "
+            "and embeddings.model"
+        ) from exc
+
+
+def _retry_after(response: httpx.Response) -> int:
+    """Whole seconds that the endpoint asks for, up to an hour; 2 where it says none."""
+    given = response.headers.get("retry-after", "")
+    return min(int(given), _LONGEST_RETRY_S) if given.isdecimal() and len(given) < 9 else 2
 
 
 def text_hash(model: str, text: str) -> bytes:

@@ -29,6 +29,8 @@ _BATCH = 32
 """Documents a round: a kill repeats at most this many."""
 _POLL_S = 2.0
 """A NOTIFY can be lost with its connection; polling finds what it announced."""
+_LONGEST_PAUSE_S = 60.0
+"""What an endpoint asks us to wait is heeded up to this: other stores may be well by then."""
 
 Row = dict[str, Any]
 
@@ -53,12 +55,15 @@ class Indexer:
     async def run(self) -> None:
         """Work until cancelled; errors are counted, logged and waited out."""
         while True:
+            pause = _POLL_S
             try:
                 await self._with_lock(forever=True)
             except (AistackError, OSError) as exc:
                 self._metrics.index_errors.inc()
                 log.warning("indexer: %s; trying again", exc)
-            await asyncio.sleep(_POLL_S)
+                if isinstance(exc, UnavailableError):
+                    pause = min(max(_POLL_S, exc.retry_after_s), _LONGEST_PAUSE_S)
+            await asyncio.sleep(pause)
 
     async def drain(self) -> bool:
         """Work until nothing is due; False if another process holds the lock and does it."""
@@ -106,22 +111,33 @@ class Indexer:
         """One batch of each generation; whether there was anything to do."""
         await self._generations.ensure()
         worked = False
+        away: UnavailableError | None = None
         for generation in await self._generations.all():
-            if generation.state == "retired":
-                await self._vectors.drop(generation.index_name)
-                await self._generations.forget(generation)
-                continue
-            rows = await self._due(generation)
-            if rows:
-                await self._vectors.create(generation.index_name, generation.dimension)
-                worked = await self._batch(generation, rows) or worked
-            elif generation.state == "building":
-                await self._vectors.create(generation.index_name, generation.dimension)
-                worked = await self._generations.finish_rebuild(generation) or worked
+            try:
+                worked = await self._advance(generation) or worked
+            except UnavailableError as exc:
+                away = exc  # the next generation may do without what is away: it may be lexical
         async with self._postgres.read() as conn:
             row = await (await conn.execute(_QUERIES["backlog"])).fetchone()
         self._metrics.pending.set(row["pending"] if row else 0)
+        if away is not None and not worked:
+            raise away
         return worked
+
+    async def _advance(self, generation: Generation) -> bool:
+        """One batch, or one step of its life; whether there was anything to do."""
+        if generation.state == "retired":
+            await self._vectors.drop(generation.index_name)
+            await self._generations.forget(generation)
+            return False
+        rows = await self._due(generation)
+        if rows:
+            await self._vectors.create(generation.index_name, generation.dimension)
+            return await self._batch(generation, rows)
+        if generation.state == "building":
+            await self._vectors.create(generation.index_name, generation.dimension)
+            return await self._generations.finish_rebuild(generation)
+        return False
 
     async def _due(self, generation: Generation) -> list[Row]:
         values = {"generation": generation.id, "limit": _BATCH}

@@ -35,13 +35,15 @@ class Reading(NamedTuple):
 def decode(source: bytes) -> str:
     """Decode a text format: strict UTF-8, without byte order mark, in NFC.
 
+    A form feed is a page break, common in old texts and sources: it becomes a newline.
+
     Raises:
         InvalidError: binary, not UTF-8, or with control characters.
     """
     if b"\0" in source:
         raise InvalidError("not UTF-8 text; it contains NUL bytes, so it looks binary")
     try:
-        text = source.removeprefix(BOM).decode("utf-8")
+        text = source.removeprefix(BOM).decode("utf-8").replace("\f", "\n")
     except UnicodeDecodeError as error:
         raise InvalidError(f"not UTF-8 text; invalid byte at offset {error.start}") from error
     if found := CONTROL.search(text):
@@ -57,5 +59,8 @@ def nfc(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Text of a format that may carry control characters: without them, in NFC."""
-    return nfc(CONTROL.sub("", text))
+    """Text of a format that may carry control characters: without them, in NFC.
+
+    A form feed parts words, so it becomes a newline.
+    """
+    return nfc(CONTROL.sub("", text.replace("\f", "\n")))

@@ -1,0 +1,1 @@
+"""The ledger of one-shot jobs, and the metrics made from it."""
