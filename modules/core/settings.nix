@@ -14,6 +14,30 @@ in
     type = lib.types.submodule {
       freeformType = (pkgs.formats.toml { }).type;
 
+      options.limits.body_bytes = lib.mkOption {
+        type = lib.types.ints.between 1024 (1024 * 1024 * 1024);
+        default = 2 * 1024 * 1024;
+        description = "Longest body of a request in bytes, for AIDB and for nginx before it.";
+      };
+
+      options.rate_limits = {
+        enabled = lib.mkOption {
+          type = lib.types.bool;
+          default = true;
+          description = "Whether clients are limited, here and by nginx.";
+        };
+        per_minute = lib.mkOption {
+          type = lib.types.ints.positive;
+          default = 60;
+          description = "What one key may ask in a minute (an address, where there is no key).";
+        };
+        per_hour = lib.mkOption {
+          type = lib.types.ints.positive;
+          default = 1000;
+          description = "What one key may ask in an hour (an address, where there is no key).";
+        };
+      };
+
       options.log = {
         level = lib.mkOption {
           type = lib.types.enum [

@@ -3,7 +3,6 @@
 let
   cfg = config.services.aistack;
   at = "services.aistack.nginx";
-  bodyBytes = cfg.settings.limits.body_bytes or (2 * 1024 * 1024);
   address = if lib.hasInfix ":" cfg.aidb.address then "[${cfg.aidb.address}]" else cfg.aidb.address;
 
   proxy = more: {
@@ -19,7 +18,11 @@ let
   };
 in
 {
-  imports = [ ./certificate.nix ];
+  imports = [
+    ./certificate.nix
+    ./limits.nix
+    ./problems.nix
+  ];
 
   options.services.aistack.nginx = {
     enable = lib.mkEnableOption ''
@@ -62,9 +65,6 @@ in
 
       virtualHosts.${cfg.nginx.domain} = {
         forceSSL = true;
-        extraConfig = ''
-          client_max_body_size ${toString bodyBytes};
-        '';
         locations."/" = proxy "";
         # Answers of MCP may be streams.
         locations."= /mcp" = proxy ''

@@ -105,3 +105,27 @@ async def test_a_declared_key_is_no_way_to_another_keys_rights(keys: Keys) -> No
     with pytest.raises(InvalidError, match="generate"):
         await keys.ensure("secret", name="x", scopes=["read"])
     assert (await keys.verify(admin.key)).allows("admin")
+
+
+async def test_a_key_has_its_own_limits_and_keeps_them_when_rotated(keys: Keys) -> None:
+    old = await keys.create(name="ci", scopes=["read"], per_minute=7)
+    new = await keys.rotate(old.info.id, overlap=timedelta(hours=1))
+    principal = await keys.verify(new.key)
+    assert (principal.per_minute, principal.per_hour) == (7, None)
+    with pytest.raises(InvalidError):
+        await keys.create(name="ci", scopes=["read"], per_hour=0)
+
+
+async def test_what_is_done_to_a_key_is_written_down(keys: Keys) -> None:
+    admin = await keys.create(name="admin", scopes=["admin"])
+    actor = await keys.verify(admin.key)
+    old = await keys.create(name="ci", scopes=["read"], actor=actor)
+    new = await keys.rotate(old.info.id, actor=actor)
+    await keys.revoke(old.info.id)
+    await keys.revoke(old.info.id)
+
+    told = [(e.event, e.actor) for e in await keys.events(old.info.id)]
+    by = admin.info.id
+    assert told == [("revoked", "local"), ("rotated", by), ("created", by)]
+    assert [e.event for e in await keys.events(new.info.id)] == ["created"]
+    assert len(await keys.events(limit=2)) == 2

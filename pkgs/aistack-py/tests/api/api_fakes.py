@@ -94,8 +94,8 @@ class FakeKeys:
             raise UnauthenticatedError(f"unknown key {presented}")
         return Principal("k1", presented, frozenset({presented}))
 
-    async def create(self, *, name, scopes, collections=None, expires_at=None):
-        key = KeyInfo("k2", name, list(scopes), collections, NOW, expires_at, None, None)
+    async def create(self, *, name, scopes, collections=None, expires_at=None, **limits):
+        key = KeyInfo("k2", name, list(scopes), collections, NOW, expires_at, None, None, 60, None)
         return NewKey("secret", key)
 
 

@@ -43,7 +43,7 @@ async def test_a_lost_index_is_rebuilt(stack: Stack) -> None:
     await stack.indexer.drain()
     generation = next(g for g in await stack.generations.all() if g.collection == "nixos_docs")
     await Vectors(stack.qdrant).drop(generation.index_name)
-    await stack.indexer.drain()
+    assert await stack.indexer.drain()
     assert await found(stack, "remember") == ["a.md"]
 
 

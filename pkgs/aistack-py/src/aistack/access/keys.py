@@ -11,7 +11,15 @@ from typing import Any
 
 import msgspec
 
-from aistack.access.model import SCOPES, KeyInfo, NewKey, Principal, Scope
+from aistack.access.model import (
+    LOCAL_OPERATOR,
+    SCOPES,
+    KeyEvent,
+    KeyInfo,
+    NewKey,
+    Principal,
+    Scope,
+)
 from aistack.errors import InvalidError, NotFoundError, UnauthenticatedError
 from aistack.stores.postgres import Connection, Postgres
 from aistack.stores.sqlfile import load_queries
@@ -57,7 +65,14 @@ class Keys:
                 raise UnauthenticatedError("a valid API key is needed")
             await conn.execute(_QUERIES["used"], {"id": form["id"]})
         collections = frozenset(row["collections"]) if row["collections"] is not None else None
-        principal = Principal(row["id"], row["name"], frozenset(row["scopes"]), collections)
+        principal = Principal(
+            row["id"],
+            row["name"],
+            frozenset(row["scopes"]),
+            collections,
+            row["per_minute"],
+            row["per_hour"],
+        )
         if len(self._checked) >= _REMEMBER_MOST:
             self._checked.clear()
         self._checked[digest] = (time.monotonic() + _REMEMBER_S, principal)
@@ -70,11 +85,34 @@ class Keys:
         scopes: Sequence[Scope],
         collections: Sequence[str] | None = None,
         expires_at: datetime | None = None,
+        per_minute: int | None = None,
+        per_hour: int | None = None,
+        actor: Principal = LOCAL_OPERATOR,
     ) -> NewKey:
-        """Make a key; its secret is in the answer and nowhere else."""
+        """Make a key; its secret is in the answer and nowhere else.
+
+        Args:
+            name: what people know it by; need not be unique.
+            scopes: at least one.
+            collections: the only ones that it may know of; None: all.
+            expires_at: with a time zone, in the future; None: never.
+            per_minute: its own rate limits, in weights of requests; None: the settings'.
+            per_hour: likewise.
+            actor: who makes it, for the key's history.
+        """
         _check(name, scopes, expires_at)
+        if any(limit is not None and limit < 1 for limit in (per_minute, per_hour)):
+            raise InvalidError("a rate limit must be at least 1", pointer="/per_minute")
+        rights = {
+            "name": name,
+            "scopes": list(scopes),
+            "collections": None if collections is None else list(collections),
+            "expires_at": expires_at,
+            "per_minute": per_minute,
+            "per_hour": per_hour,
+        }
         async with self._postgres.transaction() as conn:
-            return await _insert(conn, name, scopes, collections, expires_at)
+            return await _insert(conn, rights, actor)
 
     async def ensure(self, key: str, *, name: str, scopes: Sequence[Scope]) -> bool:
         """Make a key that already has its secret; True if it is new.
@@ -94,6 +132,7 @@ class Keys:
             values = {"id": form["id"], "hash": digest, "name": name, "scopes": list(scopes)}
             made = await (await conn.execute(_QUERIES["ensure"], values)).fetchone()
             if made:
+                await _note(conn, form["id"], "declared", LOCAL_OPERATOR)
                 return True
             row = await (await conn.execute(_QUERIES["find"], values)).fetchone()
         if not row or not hmac.compare_digest(row["hash"], digest):
@@ -108,12 +147,19 @@ class Keys:
             rows = await (await conn.execute(_QUERIES["list"])).fetchall()
         return [_info(row) for row in rows]
 
-    async def revoke(self, id: str) -> KeyInfo:  # noqa: A002 - the field's own name
+    async def revoke(
+        self,
+        id: str,  # noqa: A002 - the field's own name
+        *,
+        actor: Principal = LOCAL_OPERATOR,
+    ) -> KeyInfo:
         """End a key now (within seconds in other processes); doing it twice changes nothing."""
         async with self._postgres.transaction() as conn:
             row = await (await conn.execute(_QUERIES["revoke"], {"id": id})).fetchone()
-        if row is None:
-            raise NotFoundError("no such key")
+            if row is None:
+                raise NotFoundError("no such key")
+            if row["ended_now"]:
+                await _note(conn, id, "revoked", actor)
         self._checked.clear()
         return _info(row)
 
@@ -122,6 +168,7 @@ class Keys:
         id: str,  # noqa: A002 - the field's own name
         *,
         overlap: timedelta = timedelta(hours=24),
+        actor: Principal = LOCAL_OPERATOR,
     ) -> NewKey:
         """A new key with the same name, rights and expiry; the old one ends after ``overlap``."""
         if overlap < timedelta(0):
@@ -132,11 +179,17 @@ class Keys:
                 raise NotFoundError("no such key, or it has ended: create a new one")
             at = datetime.now(UTC) + overlap
             await conn.execute(_QUERIES["expire"], {"id": id, "at": at})
-            new = await _insert(
-                conn, old["name"], old["scopes"], old["collections"], old["expires_at"]
-            )
+            await _note(conn, id, "rotated", actor)
+            new = await _insert(conn, {k: v for k, v in old.items() if k != "id"}, actor)
         self._checked.clear()
         return new
+
+    async def events(self, key_id: str | None = None, *, limit: int = 100) -> Sequence[KeyEvent]:
+        """What was done to one key or to all, newest first."""
+        values = {"key_id": key_id, "limit": limit}
+        async with self._postgres.read() as conn:
+            rows = await (await conn.execute(_QUERIES["events"], values)).fetchall()
+        return [msgspec.convert(row, KeyEvent) for row in rows]
 
 
 def generate() -> str:
@@ -144,25 +197,19 @@ def generate() -> str:
     return f"aistack_{secrets.token_hex(6)}_{secrets.token_urlsafe(32)}"
 
 
-async def _insert(
-    conn: Connection,
-    name: str,
-    scopes: Sequence[Scope],
-    collections: Sequence[str] | None,
-    expires_at: datetime | None,
-) -> NewKey:
+async def _insert(conn: Connection, rights: dict[str, Any], actor: Principal) -> NewKey:
     key = generate()
     _, key_id, secret = key.split("_", 2)
-    values = {
-        "id": key_id,
-        "name": name,
-        "hash": hashlib.sha256(secret.encode()).digest(),
-        "scopes": list(scopes),
-        "collections": None if collections is None else list(collections),
-        "expires_at": expires_at,
-    }
+    values = rights | {"id": key_id, "hash": hashlib.sha256(secret.encode()).digest()}
     row = await (await conn.execute(_QUERIES["create"], values)).fetchone()
+    await _note(conn, key_id, "created", actor)
     return NewKey(key, _info(row or {}))
+
+
+async def _note(conn: Connection, key_id: str, event: str, actor: Principal) -> None:
+    """In the same transaction as what it tells of."""
+    values = {"key_id": key_id, "event": event, "actor": actor.key_id}
+    await conn.execute(_QUERIES["note_event"], values)
 
 
 def _check(name: str, scopes: Sequence[Scope], expires_at: datetime | None) -> None:

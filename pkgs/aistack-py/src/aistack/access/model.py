@@ -19,6 +19,9 @@ class Principal(Struct, frozen=True):
     scopes: frozenset[Scope]
     collections: frozenset[str] | None = None
     """The only collections that this caller may know of; None: all."""
+    per_minute: int | None = None
+    """The caller's own rate limits; None: the settings'."""
+    per_hour: int | None = None
 
     def allows(self, scope: Scope) -> bool:
         """Whether the caller's scopes include this one."""
@@ -55,6 +58,8 @@ class KeyInfo(Struct, frozen=True):
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
+    per_minute: int | None
+    per_hour: int | None
 
 
 class NewKey(Struct, frozen=True):
@@ -62,3 +67,12 @@ class NewKey(Struct, frozen=True):
 
     key: str
     info: KeyInfo
+
+
+class KeyEvent(Struct, frozen=True):
+    """What was done to a key, and by which key (``local``: the host's administrator)."""
+
+    at: datetime
+    key_id: str
+    event: Literal["created", "declared", "rotated", "revoked"]
+    actor: str

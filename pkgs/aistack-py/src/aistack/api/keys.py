@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
 
-from aistack.access.model import KeyInfo, NewKey, Principal, Scope
+from aistack.access.model import KeyEvent, KeyInfo, NewKey, Principal, Scope
 from aistack.api.endpoint import Call, Endpoint
 from aistack.errors import ForbiddenError
 from aistack.settings.names import Identifier
@@ -24,12 +24,21 @@ class CreateKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     collections: Annotated[list[Identifier], Meta(max_length=100)] | None = None
     """The only collections that it may know of; null: all."""
     expires_at: Annotated[datetime, Meta(tz=True)] | None = None
+    per_minute: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    """Its own rate limits; null: the settings'."""
+    per_hour: Annotated[int, Meta(ge=1, le=100_000_000)] | None = None
 
 
 class RotateKey(Struct, frozen=True, forbid_unknown_fields=True):
     """How long the old secret stays valid beside the new one, in seconds."""
 
     overlap_s: Annotated[int, Meta(ge=0, le=30 * 24 * 3600)] = 24 * 3600
+
+
+class KeyEvents(Struct, frozen=True):
+    """What was done to a key, newest first; at most 100."""
+
+    events: list[KeyEvent]
 
 
 class KeyList(Struct, frozen=True):
@@ -60,6 +69,9 @@ async def create_key(stack: Stack, principal: Principal, call: Call) -> NewKey:
         scopes=body.scopes,
         collections=body.collections,
         expires_at=body.expires_at,
+        per_minute=body.per_minute,
+        per_hour=body.per_hour,
+        actor=principal,
     )
 
 
@@ -67,13 +79,20 @@ async def rotate_key(stack: Stack, principal: Principal, call: Call) -> NewKey:
     """Replace a key by a new one of the same rights."""
     _require_whole(principal)
     body: RotateKey = call.body
-    return await stack.keys.rotate(call.path["key_id"], overlap=timedelta(seconds=body.overlap_s))
+    overlap = timedelta(seconds=body.overlap_s)
+    return await stack.keys.rotate(call.path["key_id"], overlap=overlap, actor=principal)
 
 
 async def revoke_key(stack: Stack, principal: Principal, call: Call) -> KeyInfo:
     """Revoke one at once."""
     _require_whole(principal)
-    return await stack.keys.revoke(call.path["key_id"])
+    return await stack.keys.revoke(call.path["key_id"], actor=principal)
+
+
+async def key_events(stack: Stack, principal: Principal, call: Call) -> KeyEvents:
+    """What was done to a key, and by whom."""
+    _require_whole(principal)
+    return KeyEvents(list(await stack.keys.events(call.path["key_id"])))
 
 
 _TAGS = ("keys",)
@@ -92,6 +111,10 @@ ENDPOINTS = (
         method="POST", path="/v1/keys/{key_id}/rotate", handler=rotate_key, scope="admin",
         tags=_TAGS, summary="Replace an API key", body=RotateKey, response=NewKey, status=201,
         errors=("not-found", "conflict"),
+    ),
+    Endpoint(
+        method="GET", path="/v1/keys/{key_id}/events", handler=key_events, scope="admin",
+        tags=_TAGS, summary="A key's history", response=KeyEvents,
     ),
     Endpoint(
         method="DELETE", path="/v1/keys/{key_id}", handler=revoke_key, scope="admin", tags=_TAGS,

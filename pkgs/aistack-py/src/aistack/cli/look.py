@@ -1,19 +1,16 @@
-"""What people call: questions, keys, the configuration."""
+"""What people ask: questions, and about the configuration."""
 
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
 import msgspec
 
-from aistack.access.keys import Keys, generate
-from aistack.access.model import LOCAL_OPERATOR, SCOPES, KeyInfo, Scope
+from aistack.access.model import LOCAL_OPERATOR
 from aistack.cli.context import command, config_file, json_option, settings_of
-from aistack.cli.render import as_json, say, table
+from aistack.cli.render import as_json, say
 from aistack.errors import InvalidError
 from aistack.knowledge.model import Filter, Query, SearchPage
-from aistack.settings.load import json_schema, load, read_secret
-from aistack.stores.postgres import Postgres
+from aistack.settings.load import json_schema, load
 from aistack.wiring import open_stack
 
 
@@ -73,123 +70,6 @@ def show_hits(page: SearchPage) -> None:
         click.echo(f"   {text[:240]}{'...' if len(text) > 240 else ''}\n")
     about = "at least " if page.total.relation == "at_least" else ""
     say(f"{len(page.hits)} of {about}{page.total.value} passages, mode {page.mode}")
-
-
-@click.group()
-def keys() -> None:
-    """Make, list, rotate and revoke API keys."""
-
-
-@keys.command("create")
-@click.argument("name")
-@click.option("--scope", "scopes", multiple=True, type=click.Choice(SCOPES), default=["read"])
-@click.option("--collection", "collections", multiple=True, help="Only these [default: all].")
-@click.option("--days", type=click.IntRange(1), help="Days until the key ends [default: never].")
-@json_option
-@click.pass_context
-@command
-async def create(
-    ctx: click.Context,
-    name: str,
-    scopes: tuple[Scope, ...],
-    collections: tuple[str, ...],
-    days: int | None,
-    json_: bool,
-) -> None:
-    """Make a key. Its secret is printed now and never again."""
-    expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
-    async with open_stack(settings_of(ctx), index=False) as stack:
-        new = await stack.keys.create(
-            name=name, scopes=scopes, collections=collections or None, expires_at=expires_at
-        )
-    if json_:
-        as_json(new)
-    else:
-        click.echo(new.key)
-
-
-@keys.command("generate")
-@command
-async def generate_key() -> None:
-    """Print a new key that no database knows yet: for a secret store, and `keys ensure`."""
-    click.echo(generate())
-
-
-@keys.command("ensure")
-@click.argument("name")
-@click.option("--key-file", required=True, help="File, or credential:NAME of systemd.")
-@click.option("--scope", "scopes", multiple=True, type=click.Choice(SCOPES), default=["read"])
-@click.pass_context
-@command
-async def ensure_key(
-    ctx: click.Context, name: str, key_file: str, scopes: tuple[Scope, ...]
-) -> None:
-    """Make the key in a file one of this database, unless it is already (even revoked).
-
-    An empty file is none: there is nothing to do.
-    """
-    key = read_secret(key_file, "--key-file", empty="none")
-    if not key:
-        say("no key given")
-        return
-    postgres = Postgres(settings_of(ctx).postgres)
-    await postgres.open()
-    try:
-        made = await Keys(postgres).ensure(key, name=name, scopes=scopes)
-    finally:
-        await postgres.close()
-    say(f"made the key {name}" if made else f"the key {name} exists")
-
-
-@keys.command("list")
-@json_option
-@click.pass_context
-@command
-async def list_keys(ctx: click.Context, json_: bool) -> None:
-    """List all keys, without their secrets."""
-    async with open_stack(settings_of(ctx), index=False) as stack:
-        found = await stack.keys.list()
-    if json_:
-        as_json(found)
-    else:
-        show_keys(found)
-
-
-def show_keys(found: list[KeyInfo]) -> None:
-    """Print keys as a table."""
-    rows = [
-        (k.id, k.name, ",".join(k.scopes), ",".join(k.collections or ["all"]), k.expires_at,
-         k.revoked_at, k.last_used_at)
-        for k in found
-    ]  # fmt: skip
-    table(["id", "name", "scopes", "collections", "expires", "revoked", "last used"], rows)
-
-
-@keys.command("rotate")
-@click.argument("id")
-@click.option("--overlap-hours", type=click.FloatRange(0), default=24.0, show_default=True)
-@json_option
-@click.pass_context
-@command
-async def rotate(ctx: click.Context, id: str, overlap_hours: float, json_: bool) -> None:  # noqa: A002
-    """Make a key's successor; the old one ends after the overlap."""
-    async with open_stack(settings_of(ctx), index=False) as stack:
-        new = await stack.keys.rotate(id, overlap=timedelta(hours=overlap_hours))
-    if json_:
-        as_json(new)
-    else:
-        click.echo(new.key)
-
-
-@keys.command("revoke")
-@click.argument("id")
-@click.pass_context
-@command
-async def revoke(ctx: click.Context, id: str) -> None:  # noqa: A002
-    """End a key now."""
-    async with open_stack(settings_of(ctx), index=False) as stack:
-        await stack.keys.revoke(id)
-    say(f"revoked {id}")
 
 
 @click.group("config")

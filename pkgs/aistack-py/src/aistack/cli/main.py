@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from aistack import __version__
-from aistack.cli import exits, jobs, look, up
+from aistack.cli import exits, jobs, keys, look, up
 from aistack.cli.serve import mcp, serve
 
 
@@ -31,7 +31,7 @@ for one in (
     jobs.migrate,
     jobs.reindex,
     look.query,
-    look.keys,
+    keys.keys,
     look.config,
 ):
     main.add_command(one)

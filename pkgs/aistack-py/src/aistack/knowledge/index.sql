@@ -95,6 +95,9 @@ select text_hash, vector from embeddings where model = %(model)s and text_hash =
 insert into embeddings (model, text_hash, vector) values (%(model)s, %(hash)s, %(vector)s)
 on conflict do nothing
 
+-- name: release_lock
+select pg_advisory_unlock(%(lock)s)
+
 -- name: take_lock
 select pg_try_advisory_lock(%(lock)s) as taken
 

@@ -88,6 +88,8 @@ class Indexer:
                 if worked:
                     continue
                 if not forever:
+                    # Closing the connection frees it too, but at a time of the server's choosing.
+                    await conn.execute(_QUERIES["release_lock"], {"lock": _LOCK})
                     return True
                 async for _ in conn.notifies(timeout=_POLL_S, stop_after=1):
                     pass

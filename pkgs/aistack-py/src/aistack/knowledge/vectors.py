@@ -11,12 +11,25 @@ from qdrant_client.http.exceptions import UnexpectedResponse
 from aistack.errors import UnavailableError
 from aistack.knowledge.bm25 import SparseVector
 from aistack.knowledge.embed import Vector
+from aistack.knowledge.fuse import WINDOWS
 from aistack.knowledge.model import Filter
 from aistack.stores.qdrant import Qdrant
 
 _KEYWORDS = ("document", "project", "content_type", "folders", "tags")
 _UPSERT_POINTS = 256
 NOT_FOUND = 404
+
+STRICT = models.StrictModeConfig(
+    enabled=True,
+    max_query_limit=WINDOWS[-1],
+    unindexed_filtering_retrieve=False,
+    unindexed_filtering_update=False,
+    search_allow_exact=False,
+    upsert_max_batchsize=_UPSERT_POINTS,
+    filter_max_conditions=256,
+    condition_max_size=WINDOWS[-1],
+)
+"""A second wall, in Qdrant itself: what our own bounds let through by mistake is refused there."""
 
 
 class Point(Struct, frozen=True):
@@ -70,7 +83,11 @@ class Vectors:
         sparse = {"bm25": models.SparseVectorParams(modifier=models.Modifier.IDF)}
         await self._qdrant.run(
             lambda c: c.create_collection(
-                index, vectors_config=dense, sparse_vectors_config=sparse, on_disk_payload=True
+                index,
+                vectors_config=dense,
+                sparse_vectors_config=sparse,
+                on_disk_payload=True,
+                strict_mode_config=STRICT,
             )
         )
         if self._qdrant.is_local:

@@ -1,0 +1,155 @@
+"""Makes, lists, rotates and revokes API keys."""
+
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from aistack.access.keys import Keys, generate
+from aistack.access.model import SCOPES, KeyInfo, Scope
+from aistack.cli.context import command, json_option, settings_of
+from aistack.cli.render import as_json, say, table
+from aistack.settings.load import read_secret
+from aistack.stores.postgres import Postgres
+from aistack.wiring import open_stack
+
+
+@click.group()
+def keys() -> None:
+    """Make, list, rotate and revoke API keys."""
+
+
+@keys.command("create")
+@click.argument("name")
+@click.option("--scope", "scopes", multiple=True, type=click.Choice(SCOPES), default=["read"])
+@click.option("--collection", "collections", multiple=True, help="Only these [default: all].")
+@click.option("--days", type=click.IntRange(1), help="Days until the key ends [default: never].")
+@click.option("--per-minute", type=click.IntRange(1), help="Its own limit [default: settings'].")
+@click.option("--per-hour", type=click.IntRange(1), help="Its own limit [default: settings'].")
+@json_option
+@click.pass_context
+@command
+async def create(
+    ctx: click.Context,
+    name: str,
+    scopes: tuple[Scope, ...],
+    collections: tuple[str, ...],
+    days: int | None,
+    per_minute: int | None,
+    per_hour: int | None,
+    json_: bool,
+) -> None:
+    """Make a key. Its secret is printed now and never again."""
+    expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
+    async with open_stack(settings_of(ctx), index=False) as stack:
+        new = await stack.keys.create(
+            name=name,
+            scopes=scopes,
+            collections=collections or None,
+            expires_at=expires_at,
+            per_minute=per_minute,
+            per_hour=per_hour,
+        )
+    if json_:
+        as_json(new)
+    else:
+        click.echo(new.key)
+
+
+@keys.command("generate")
+@command
+async def generate_key() -> None:
+    """Print a new key that no database knows yet: for a secret store, and `keys ensure`."""
+    click.echo(generate())
+
+
+@keys.command("ensure")
+@click.argument("name")
+@click.option("--key-file", required=True, help="File, or credential:NAME of systemd.")
+@click.option("--scope", "scopes", multiple=True, type=click.Choice(SCOPES), default=["read"])
+@click.pass_context
+@command
+async def ensure_key(
+    ctx: click.Context, name: str, key_file: str, scopes: tuple[Scope, ...]
+) -> None:
+    """Make the key in a file one of this database, unless it is already (even revoked).
+
+    An empty file is none: there is nothing to do.
+    """
+    key = read_secret(key_file, "--key-file", empty="none")
+    if not key:
+        say("no key given")
+        return
+    postgres = Postgres(settings_of(ctx).postgres)
+    await postgres.open()
+    try:
+        made = await Keys(postgres).ensure(key, name=name, scopes=scopes)
+    finally:
+        await postgres.close()
+    say(f"made the key {name}" if made else f"the key {name} exists")
+
+
+@keys.command("list")
+@json_option
+@click.pass_context
+@command
+async def list_keys(ctx: click.Context, json_: bool) -> None:
+    """List all keys, without their secrets."""
+    async with open_stack(settings_of(ctx), index=False) as stack:
+        found = await stack.keys.list()
+    if json_:
+        as_json(found)
+    else:
+        show_keys(found)
+
+
+def show_keys(found: list[KeyInfo]) -> None:
+    """Print keys as a table."""
+    rows = [
+        (k.id, k.name, ",".join(k.scopes), ",".join(k.collections or ["all"]), k.expires_at,
+         k.revoked_at, k.last_used_at)
+        for k in found
+    ]  # fmt: skip
+    table(["id", "name", "scopes", "collections", "expires", "revoked", "last used"], rows)
+
+
+@keys.command("rotate")
+@click.argument("id")
+@click.option("--overlap-hours", type=click.FloatRange(0), default=24.0, show_default=True)
+@json_option
+@click.pass_context
+@command
+async def rotate(ctx: click.Context, id: str, overlap_hours: float, json_: bool) -> None:  # noqa: A002
+    """Make a key's successor; the old one ends after the overlap."""
+    async with open_stack(settings_of(ctx), index=False) as stack:
+        new = await stack.keys.rotate(id, overlap=timedelta(hours=overlap_hours))
+    if json_:
+        as_json(new)
+    else:
+        click.echo(new.key)
+
+
+@keys.command("revoke")
+@click.argument("id")
+@click.pass_context
+@command
+async def revoke(ctx: click.Context, id: str) -> None:  # noqa: A002
+    """End a key now."""
+    async with open_stack(settings_of(ctx), index=False) as stack:
+        await stack.keys.revoke(id)
+    say(f"revoked {id}")
+
+
+@keys.command("history")
+@click.argument("id", required=False)
+@click.option("--limit", "-n", type=click.IntRange(1, 10_000), default=100, show_default=True)
+@json_option
+@click.pass_context
+@command
+async def history(ctx: click.Context, id: str | None, limit: int, json_: bool) -> None:  # noqa: A002
+    """What was done to a key, or to all of them, newest first."""
+    async with open_stack(settings_of(ctx), index=False) as stack:
+        found = await stack.keys.events(id, limit=limit)
+    if json_:
+        as_json(found)
+    else:
+        table(["at", "key", "event", "by"], [(e.at, e.key_id, e.event, e.actor) for e in found])
