@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from aistack.access.keys import Keys
-from aistack.errors import AistackError, UnavailableError
+from aistack.errors import AistackError
 from aistack.jobs.ledger import Ledger
 from aistack.jobs.metrics import JobMetrics
 from aistack.kit.signing import Signer
@@ -18,7 +18,7 @@ from aistack.knowledge.generations import Generations
 from aistack.knowledge.indexer import Indexer
 from aistack.knowledge.search import Search
 from aistack.knowledge.vectors import Vectors
-from aistack.migrations.runner import chain
+from aistack.migrations.runner import require_schema
 from aistack.monitoring.metrics import Metrics
 from aistack.settings.schema import Settings
 from aistack.stores.postgres import Postgres
@@ -105,14 +105,7 @@ async def open_stack(settings: Settings, *, index: bool = True) -> AsyncIterator
 
 async def _cursor_key(postgres: Postgres) -> bytes:
     async with postgres.read() as conn:
-        known = await (
-            await conn.execute("select to_regclass('schema_history') as found")
-        ).fetchone()
-        if not known or known["found"] is None:
-            raise UnavailableError("the database has no schema yet; run aistack migrate")
-        newest = await conn.execute("select coalesce(max(number), 0) as at from schema_history")
-        if (await newest.fetchone() or {"at": 0})["at"] < chain()[-1].number:
-            raise UnavailableError("the database's schema is an older one; run aistack migrate")
+        await require_schema(conn)
         found = await conn.execute("select value from instance where key = 'cursor-key'")
         row = await found.fetchone()
     return bytes((row or {})["value"])

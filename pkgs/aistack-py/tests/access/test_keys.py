@@ -129,3 +129,5 @@ async def test_what_is_done_to_a_key_is_written_down(keys: Keys) -> None:
     assert told == [("revoked", "local"), ("rotated", by), ("created", by)]
     assert [e.event for e in await keys.events(new.info.id)] == ["created"]
     assert len(await keys.events(limit=2)) == 2
+    with pytest.raises(NotFoundError):
+        await keys.events("000000000000")

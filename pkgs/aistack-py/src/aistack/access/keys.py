@@ -185,10 +185,19 @@ class Keys:
         return new
 
     async def events(self, key_id: str | None = None, *, limit: int = 100) -> Sequence[KeyEvent]:
-        """What was done to one key or to all, newest first."""
+        """What was done to one key or to all, newest first.
+
+        Raises:
+            NotFoundError: no such key.
+        """
         values = {"key_id": key_id, "limit": limit}
         async with self._postgres.read() as conn:
             rows = await (await conn.execute(_QUERIES["events"], values)).fetchall()
+            if not rows and key_id is not None:
+                # A key can be older than its history.
+                known = await conn.execute(_QUERIES["find"], {"id": key_id})
+                if await known.fetchone() is None:
+                    raise NotFoundError("no such key")
         return [msgspec.convert(row, KeyEvent) for row in rows]
 
 

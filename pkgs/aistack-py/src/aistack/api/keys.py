@@ -114,7 +114,7 @@ ENDPOINTS = (
     ),
     Endpoint(
         method="GET", path="/v1/keys/{key_id}/events", handler=key_events, scope="admin",
-        tags=_TAGS, summary="A key's history", response=KeyEvents,
+        tags=_TAGS, summary="A key's history", response=KeyEvents, errors=("not-found",),
     ),
     Endpoint(
         method="DELETE", path="/v1/keys/{key_id}", handler=revoke_key, scope="admin", tags=_TAGS,

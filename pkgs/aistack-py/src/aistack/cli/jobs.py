@@ -1,4 +1,4 @@
-"""Long work: import, migrate, reindex."""
+"""Long work: import, reindex."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,9 +18,8 @@ from aistack.knowledge.collections import Collections
 from aistack.knowledge.embed import Embedder
 from aistack.knowledge.generations import Generations
 from aistack.knowledge.intake import FileResult, Outcome, find_files, import_files
-from aistack.migrations.runner import migrate as apply_migrations
 from aistack.settings.schema import Settings
-from aistack.stores.postgres import Postgres, connection_string
+from aistack.stores.postgres import Postgres
 from aistack.stores.redis import Redis
 from aistack.wiring import Stack, open_stack
 
@@ -189,26 +188,6 @@ async def _show_rebuild(settings: Settings, names: tuple[str, ...]) -> None:
         [(c.name, c.documents, c.chunks, under_way[c.name in building]) for c in wanted],
     )
     say("nothing was changed")
-
-
-@click.command()
-@click.option("--dry-run", is_flag=True, help="Only name what would be applied.")
-@click.pass_context
-@command
-async def migrate(ctx: click.Context, dry_run: bool) -> None:
-    """Bring the database's schema to this version."""
-    settings = settings_of(ctx)
-    dsn = connection_string(settings.postgres)
-    if dry_run:
-        applied = await apply_migrations(dsn, dry_run=True)
-    else:
-        async with Ledger(Postgres(settings.postgres)).run("migrate") as run:
-            applied = await apply_migrations(dsn)
-            run.detail["applied"] = len(applied)
-    for name in applied:
-        say(f"{'would apply' if dry_run else 'applied'} {name}")
-    if not applied:
-        say("nothing to apply")
 
 
 def _bar(length: int, label: str) -> "ProgressBar[int]":

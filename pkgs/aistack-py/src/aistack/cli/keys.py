@@ -1,5 +1,7 @@
 """Makes, lists, rotates and revokes API keys."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import click
@@ -8,9 +10,22 @@ from aistack.access.keys import Keys, generate
 from aistack.access.model import SCOPES, KeyInfo, Scope
 from aistack.cli.context import command, json_option, settings_of
 from aistack.cli.render import as_json, say, table
+from aistack.migrations.runner import require_schema
 from aistack.settings.load import read_secret
 from aistack.stores.postgres import Postgres
-from aistack.wiring import open_stack
+
+
+@asynccontextmanager
+async def _keys(ctx: click.Context) -> AsyncIterator[Keys]:
+    """The keys alone: their commands need no index."""
+    postgres = Postgres(settings_of(ctx).postgres)
+    await postgres.open()
+    try:
+        async with postgres.read() as conn:
+            await require_schema(conn)
+        yield Keys(postgres)
+    finally:
+        await postgres.close()
 
 
 @click.group()
@@ -40,8 +55,8 @@ async def create(
 ) -> None:
     """Make a key. Its secret is printed now and never again."""
     expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
-    async with open_stack(settings_of(ctx), index=False) as stack:
-        new = await stack.keys.create(
+    async with _keys(ctx) as stored:
+        new = await stored.create(
             name=name,
             scopes=scopes,
             collections=collections or None,
@@ -79,12 +94,8 @@ async def ensure_key(
     if not key:
         say("no key given")
         return
-    postgres = Postgres(settings_of(ctx).postgres)
-    await postgres.open()
-    try:
-        made = await Keys(postgres).ensure(key, name=name, scopes=scopes)
-    finally:
-        await postgres.close()
+    async with _keys(ctx) as stored:
+        made = await stored.ensure(key, name=name, scopes=scopes)
     say(f"made the key {name}" if made else f"the key {name} exists")
 
 
@@ -94,8 +105,8 @@ async def ensure_key(
 @command
 async def list_keys(ctx: click.Context, json_: bool) -> None:
     """List all keys, without their secrets."""
-    async with open_stack(settings_of(ctx), index=False) as stack:
-        found = await stack.keys.list()
+    async with _keys(ctx) as stored:
+        found = await stored.list()
     if json_:
         as_json(found)
     else:
@@ -120,8 +131,8 @@ def show_keys(found: list[KeyInfo]) -> None:
 @command
 async def rotate(ctx: click.Context, id: str, overlap_hours: float, json_: bool) -> None:  # noqa: A002
     """Make a key's successor; the old one ends after the overlap."""
-    async with open_stack(settings_of(ctx), index=False) as stack:
-        new = await stack.keys.rotate(id, overlap=timedelta(hours=overlap_hours))
+    async with _keys(ctx) as stored:
+        new = await stored.rotate(id, overlap=timedelta(hours=overlap_hours))
     if json_:
         as_json(new)
     else:
@@ -134,8 +145,8 @@ async def rotate(ctx: click.Context, id: str, overlap_hours: float, json_: bool)
 @command
 async def revoke(ctx: click.Context, id: str) -> None:  # noqa: A002
     """End a key now."""
-    async with open_stack(settings_of(ctx), index=False) as stack:
-        await stack.keys.revoke(id)
+    async with _keys(ctx) as stored:
+        await stored.revoke(id)
     say(f"revoked {id}")
 
 
@@ -147,8 +158,8 @@ async def revoke(ctx: click.Context, id: str) -> None:  # noqa: A002
 @command
 async def history(ctx: click.Context, id: str | None, limit: int, json_: bool) -> None:  # noqa: A002
     """What was done to a key, or to all of them, newest first."""
-    async with open_stack(settings_of(ctx), index=False) as stack:
-        found = await stack.keys.events(id, limit=limit)
+    async with _keys(ctx) as stored:
+        found = await stored.events(id, limit=limit)
     if json_:
         as_json(found)
     else:

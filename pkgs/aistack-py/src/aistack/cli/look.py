@@ -1,16 +1,13 @@
 """What people ask: questions, and about the configuration."""
 
-from pathlib import Path
-
 import click
 import msgspec
 
 from aistack.access.model import LOCAL_OPERATOR
-from aistack.cli.context import command, config_file, json_option, settings_of
+from aistack.cli.context import command, json_option, settings_of
 from aistack.cli.render import as_json, say
 from aistack.errors import InvalidError
 from aistack.knowledge.model import Filter, Query, SearchPage
-from aistack.settings.load import json_schema, load
 from aistack.wiring import open_stack
 
 
@@ -70,26 +67,3 @@ def show_hits(page: SearchPage) -> None:
         click.echo(f"   {text[:240]}{'...' if len(text) > 240 else ''}\n")
     about = "at least " if page.total.relation == "at_least" else ""
     say(f"{len(page.hits)} of {about}{page.total.value} passages, mode {page.mode}")
-
-
-@click.group("config")
-def config() -> None:
-    """Check and describe the settings file."""
-
-
-@config.command("check")
-@click.argument("file", required=False, type=click.Path(path_type=Path))
-@click.pass_context
-@command
-async def check(ctx: click.Context, file: Path | None) -> None:
-    """Check a settings file without starting anything (secrets are not read)."""
-    path = file or config_file(ctx)
-    load(path)
-    say(f"{path}: ok")
-
-
-@config.command("schema")
-@command
-async def schema() -> None:
-    """Print the JSON Schema of the settings file."""
-    as_json(json_schema())

@@ -1,15 +1,43 @@
 """The command ``aistack``: one group, its commands in files by what they are for."""
 
+from importlib import import_module
 from pathlib import Path
 
 import click
 
 from aistack import __version__
-from aistack.cli import exits, jobs, keys, look, up
-from aistack.cli.serve import mcp, serve
+from aistack.cli import exits
+
+_COMMANDS = {
+    "up": "aistack.cli.up",
+    "serve": "aistack.cli.serve",
+    "mcp": "aistack.cli.serve",
+    "ingest": "aistack.cli.jobs",
+    "query": "aistack.cli.look",
+    "reindex": "aistack.cli.jobs",
+    "migrate": "aistack.cli.migrate",
+    "keys": "aistack.cli.keys",
+    "config": "aistack.cli.config",
+}
 
 
-@click.group(epilog=exits.HELP, context_settings={"help_option_names": ["-h", "--help"]})
+class _Lazy(click.Group):
+    """Loads a command's module when it is called: not every one needs every store's client."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """All names, in the order of the help."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The command, or None if there is no such."""
+        module = _COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        found: click.Command = getattr(import_module(module), cmd_name)
+        return found
+
+
+@click.group(cls=_Lazy, epilog=exits.HELP, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="aistack")
 @click.option(
     "--config",
@@ -21,17 +49,3 @@ def main(config: Path | None) -> None:
 
     Shell completion: eval "$(_AISTACK_COMPLETE=bash_source aistack)" (or zsh_source, fish_source).
     """
-
-
-for one in (
-    up.up,
-    serve,
-    mcp,
-    jobs.ingest,
-    jobs.migrate,
-    jobs.reindex,
-    look.query,
-    keys.keys,
-    look.config,
-):
-    main.add_command(one)

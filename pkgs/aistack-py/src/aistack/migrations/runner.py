@@ -2,6 +2,7 @@
 
 import hashlib
 from importlib.resources import files
+from typing import Any
 
 import psycopg
 from msgspec import Struct
@@ -56,6 +57,20 @@ async def migrate(dsn: str, *, dry_run: bool = False) -> list[str]:
             return await _apply(conn, dry_run=dry_run)
     except psycopg.OperationalError as exc:
         raise UnavailableError("the database does not answer (postgres.dsn)") from exc
+
+
+async def require_schema(conn: AsyncConnection[dict[str, Any]]) -> None:
+    """Check that the database is at least at this version.
+
+    Raises:
+        UnavailableError: `aistack migrate` is due.
+    """
+    known = await (await conn.execute("select to_regclass('schema_history') as found")).fetchone()
+    if not known or known["found"] is None:
+        raise UnavailableError("the database has no schema yet; run aistack migrate")
+    newest = await conn.execute("select coalesce(max(number), 0) as at from schema_history")
+    if (await newest.fetchone() or {"at": 0})["at"] < chain()[-1].number:
+        raise UnavailableError("the database's schema is an older one; run aistack migrate")
 
 
 async def _apply(conn: AsyncConnection, *, dry_run: bool) -> list[str]:
