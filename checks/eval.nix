@@ -92,7 +92,7 @@ let
       ];
     };
     testLoopbackByDefault = {
-      expr = enabled.services.aistack.settings.server.host;
+      expr = enabled.services.aistack.settings.aidb.host;
       expected = "127.0.0.1";
     };
 
@@ -166,7 +166,7 @@ let
       expected = true;
     };
     testSettingsOfAHostWin = {
-      expr = (with' { settings.server.port = 9000; }).services.aistack.settings.server.port;
+      expr = (with' { settings.aidb.port = 9000; }).services.aistack.settings.aidb.port;
       expected = 9000;
     };
     testSandboxCanBeOverridden = {

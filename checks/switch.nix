@@ -19,7 +19,7 @@
       # What the build would have refused, forced past it: the switch must refuse it too.
       broken.configuration.environment.etc."aistack/config.toml".source = lib.mkForce (
         pkgs.writeText "broken.toml" ''
-          [server]
+          [aidb]
           prot = 8091
         ''
       );

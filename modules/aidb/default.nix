@@ -66,7 +66,7 @@ in
   };
 
   config = lib.mkIf cfg.enable {
-    services.aistack.settings.server = {
+    services.aistack.settings.aidb = {
       host = lib.mkDefault cfg.aidb.address;
       port = lib.mkDefault cfg.aidb.port;
       workers = lib.mkDefault cfg.aidb.workers;

@@ -13,7 +13,7 @@ let
     && cfg.qdrant.createLocally
     && cfg.redis.url == null
     && !remoteEndpoint;
-  shutdownSeconds = cfg.settings.server.shutdown_s or 20;
+  shutdownSeconds = cfg.settings.aidb.shutdown_s or 20;
 in
 {
   config = lib.mkIf cfg.enable {
@@ -44,14 +44,15 @@ in
         ]
         // {
           Type = "notify";
-          # With several workers, the first one that is ready says so.
-          NotifyAccess = "all";
           Slice = "aistack.slice";
           User = "aistack";
           Group = "aistack";
           SupplementaryGroups = cfg.aidb.extraGroups;
           ExecStart = "${lib.getExe cfg.package} serve";
           LoadCredential = cfg.loadCredential;
+          # Where several workers share their metrics.
+          RuntimeDirectory = "aistack-aidb";
+          RuntimeDirectoryMode = "0700";
           Restart = "always";
           RestartSec = 1;
           RestartSteps = 5;

@@ -85,7 +85,7 @@ def measure(folder: Path, dsn: str, url: str, args: argparse.Namespace) -> dict[
     """Import, start, load; returns all figures (ms, s, MB)."""
     config, port = folder / "config.toml", free_port()
     config.write_text(
-        f"[server]\nport = {port}\n[postgres]\ndsn = {json.dumps(dsn)}\n"
+        f"[aidb]\nport = {port}\n[postgres]\ndsn = {json.dumps(dsn)}\n"
         f"[qdrant]\nurl = {json.dumps(url)}\nprefix = 'latency-{secrets.token_hex(4)}'\n",
         "utf-8",
     )

@@ -24,7 +24,7 @@ def config(tmp_path: Path, settings: Settings) -> Path:
     )
     path = tmp_path / "config.toml"
     path.write_text(
-        f"[server]\nport = {free_port()}\n"
+        f"[aidb]\nport = {free_port()}\n"
         f"[postgres]\ndsn = {json.dumps(settings.postgres.dsn)}\n"
         f"[qdrant]\n{where}\nprefix = {json.dumps(qdrant.prefix)}\n"
         "[collections.mine]\n"
@@ -66,7 +66,7 @@ def test_import_ask_and_rebuild(config: Path, tmp_path: Path) -> None:
 
 def test_exit_codes_tell_what_is_wrong(config: Path, tmp_path: Path) -> None:
     assert "no such collection" in run(config, "query", "-c", "none", "x", code=5)
-    assert "did you mean server" in run(bad(tmp_path, "[servr]\n"), "config", "check", code=4)
+    assert "did you mean postgres" in run(bad(tmp_path, "[postgrs]\n"), "config", "check", code=4)
     away = bad(tmp_path, '[postgres]\ndsn = "host=/nonexistent"\n')
     assert "database does not answer" in run(away, "migrate", code=75)
     run(config, "config", "check")

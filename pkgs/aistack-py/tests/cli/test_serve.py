@@ -37,7 +37,7 @@ def free_port() -> int:
 def write_config(folder: Path, dsn: str, workers: int) -> tuple[Path, str]:
     path, port = folder / "config.toml", free_port()
     path.write_text(
-        f"[server]\nport = {port}\nworkers = {workers}\n"
+        f"[aidb]\nport = {port}\nworkers = {workers}\n"
         f"[postgres]\ndsn = {json.dumps(dsn)}\npool_min = 0\n"
         f"[qdrant]\nurl = 'http://127.0.0.1:{free_port()}'\n"
     )
@@ -50,7 +50,7 @@ def serving(
 ) -> Iterator[tuple["subprocess.Popen[bytes]", socket.socket]]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(runtime / "systemd"))
-        systemd.settimeout(30)
+        systemd.settimeout(60)
         environment = {"NOTIFY_SOCKET": str(runtime / "systemd"), "RUNTIME_DIRECTORY": str(runtime)}
         command = [sys.executable, "-m", "aistack", "--config", str(config), "serve"]
         server = subprocess.Popen(command, env=os.environ | environment, stderr=subprocess.DEVNULL)
@@ -86,7 +86,7 @@ def silent(systemd: socket.socket) -> bool:
     except TimeoutError:
         return True
     finally:
-        systemd.settimeout(30)
+        systemd.settimeout(60)
 
 
 def test_workers_are_one_service(tmp_path: Path, runtime: Path, dsn: str) -> None:

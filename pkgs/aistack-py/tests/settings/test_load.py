@@ -8,20 +8,20 @@ from aistack.settings.load import json_schema, load, parse, read_secret
 
 def test_an_empty_file_is_a_working_configuration() -> None:
     settings = parse({})
-    assert settings.server.port == 8091
+    assert settings.aidb.port == 8091
     assert len(settings.all_collections()) == 6
 
 
 @pytest.mark.parametrize(
     ("raw", "says"),
     [
-        ({"servr": {}}, "unknown key servr; did you mean server?"),
-        ({"server": {"prot": 1}}, "unknown key server.prot; did you mean port?"),
+        ({"postgrs": {}}, "unknown key postgrs; did you mean postgres?"),
+        ({"aidb": {"prot": 1}}, "unknown key aidb.prot; did you mean port?"),
         ({"collections": {"a": {"descripton": ""}}}, "did you mean description?"),
-        ({"server": {"port": 0}}, "server.port"),
+        ({"aidb": {"port": 0}}, "aidb.port"),
         ({"collections": {"No!": {}}}, "collections"),
         ({"collections": {"name\n": {}}}, "collections"),
-        ({"qdrant": {"path": "/x"}, "server": {"workers": 2}}, "server.workers"),
+        ({"qdrant": {"path": "/x"}, "aidb": {"workers": 2}}, "aidb.workers"),
         ({"embeddings": {"endpoint": "http://x/v1"}}, "embeddings.dimension"),
     ],
 )

@@ -58,7 +58,7 @@ class Mounted:
             _server(self._stack, None),
             json_response=True,
             stateless=True,
-            security_settings=security(self._stack.settings.server),
+            security_settings=security(self._stack.settings.aidb),
         )
         async with manager.run():
             self._manager = manager

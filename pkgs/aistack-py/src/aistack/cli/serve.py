@@ -78,15 +78,15 @@ def from_environment() -> Server:
 def uvicorn_options(settings: Settings) -> dict[str, Any]:
     """How uvicorn runs: uvloop and httptools, no log of its own about requests."""
     return {
-        "host": settings.server.host,
-        "port": settings.server.port,
+        "host": settings.aidb.host,
+        "port": settings.aidb.port,
         "loop": "uvloop",
         "http": "httptools",
         "lifespan": "on",
         "access_log": False,
         "log_config": None,
         "server_header": False,
-        "timeout_graceful_shutdown": settings.server.shutdown_s,
+        "timeout_graceful_shutdown": settings.aidb.shutdown_s,
         # Proxies are trusted explicitly, by a later setting; never by what a client claims.
         "proxy_headers": False,
     }
@@ -149,7 +149,7 @@ def run_workers(settings: Settings) -> bool:
         # Where the workers' metrics meet; new at each start, so counters begin at 0 as in one.
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         options = uvicorn_options(settings)
-        config = uvicorn.Config(_APP, factory=True, workers=settings.server.workers, **options)
+        config = uvicorn.Config(_APP, factory=True, workers=settings.aidb.workers, **options)
         supervisor = Supervisor(config, [config.bind_socket()], notices)
         supervisor.run()
     return not supervisor.failed
@@ -164,7 +164,7 @@ def serve(ctx: click.Context) -> None:
     # Workers are fresh processes: they find the same file by the environment.
     os.environ["AISTACK_CONFIG"] = str(config_file(ctx).absolute())
     set_up(settings.log.level, settings.log.format)
-    if settings.server.workers == 1:
+    if settings.aidb.workers == 1:
         uvicorn.run(_APP, factory=True, **uvicorn_options(settings))
     elif not run_workers(settings):
         sys.exit(STARTUP_FAILURE)

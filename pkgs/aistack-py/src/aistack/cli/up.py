@@ -77,7 +77,7 @@ def embedded(data: Path, port: int) -> Iterator[dict[str, Any]]:
         raise ConfigError(f"cannot make {data} ({exc.strerror}); choose another by --data") from exc
     with EmbeddedPostgres(data / "postgresql") as dsn:
         raw = {
-            "server": {"port": port},
+            "aidb": {"port": port},
             "postgres": {"dsn": dsn},
             "qdrant": {"path": str(data / "qdrant")},
             "log": {"format": "text", "level": "warning"},

@@ -20,7 +20,7 @@ class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Server(Section, frozen=True, kw_only=True):
-    """Where and how AIDB listens."""
+    """Where and how a service listens."""
 
     host: str = "127.0.0.1"
     port: Port = 8091
@@ -174,7 +174,7 @@ DEFAULT_COLLECTIONS: dict[str, CollectionOptions] = {
 class Settings(Section, frozen=True, kw_only=True):
     """The whole configuration, one TOML table a section."""
 
-    server: Server = field(default_factory=Server)
+    aidb: Server = field(default_factory=Server)
     postgres: Postgres = field(default_factory=Postgres)
     qdrant: Qdrant = field(default_factory=Qdrant)
     redis: Redis = field(default_factory=Redis)
