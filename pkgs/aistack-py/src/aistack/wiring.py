@@ -64,10 +64,13 @@ async def open_stack(settings: Settings, *, index: bool = True) -> AsyncIterator
         UnavailableError: the database does not answer, or `aistack migrate` is due.
     """
     async with AsyncExitStack() as resources:
-        postgres = Postgres(settings.postgres)
+        metrics = Metrics()
+        postgres = Postgres(settings.postgres, metrics.pool)
         await postgres.open()
         resources.push_async_callback(postgres.close)
         signer = Signer(await _cursor_key(postgres))
+        if index:  # a service; a command takes a connection or two
+            await postgres.check_capacity(settings.aidb.workers)
         qdrant = Qdrant(settings.qdrant)
         resources.push_async_callback(qdrant.close)
         redis = Redis(settings.redis)
@@ -77,7 +80,6 @@ async def open_stack(settings: Settings, *, index: bool = True) -> AsyncIterator
         await embedder.open()
         resources.push_async_callback(embedder.close)
 
-        metrics = Metrics()
         vectors = Vectors(qdrant)
         generations = Generations(postgres, embedder, settings.qdrant.prefix)
         collections = Collections(postgres, settings)

@@ -4,6 +4,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from aistack.monitoring.pools import PoolMetrics
+
 SHARED = values.ValueClass is not values.MutexValue
 """Whether all workers of the service count together, in files of a common folder.
 
@@ -52,6 +54,8 @@ class Metrics:
             # Only the worker that holds the indexer's lock sets it; another may take over.
             multiprocess_mode="mostrecent",
         )
+
+        self.pool = PoolMetrics(self.registry)
 
     def render(self) -> tuple[bytes, str]:
         """The exposition text and its content type.

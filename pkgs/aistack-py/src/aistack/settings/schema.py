@@ -42,8 +42,9 @@ class Postgres(Section, frozen=True, kw_only=True):
     timeout_s: Seconds = 5.0
     """Longest wait for a free connection, and for a new one."""
     waiting_max: Annotated[int, Meta(ge=0)] = 100
-    """Most requests that wait for a connection; the next are refused at once."""
+    """Most requests that wait for a connection; the next are refused at once. 0: no bound."""
     statement_timeout_s: Seconds = 30.0
+    """Longest statement, and longest pause within a transaction."""
 
 
 class Qdrant(Section, frozen=True, kw_only=True):

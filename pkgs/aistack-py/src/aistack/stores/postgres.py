@@ -1,20 +1,38 @@
 """The PostgreSQL pool: transactions, reads, notifications and error translation."""
 
+import logging
 import select
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, LiteralString
+from typing import Any, LiteralString, Protocol
 
 import psycopg
 from psycopg import AsyncConnection, conninfo
 from psycopg.rows import DictRow, dict_row
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import AsyncConnectionPool, TooManyRequests
 
-from aistack.errors import UnavailableError
+from aistack.errors import ConfigError, UnavailableError
 from aistack.settings import schema
 from aistack.settings.load import read_secret
 
+log = logging.getLogger(__name__)
+
 Connection = AsyncConnection[DictRow]
+
+_LOOK_S = 1.0
+"""How often the pool is looked at for its metrics."""
+_CROWDED = 0.8
+
+
+class PoolWatch(Protocol):
+    """Who is told how the pool does."""
+
+    def waited(self, seconds: float) -> None:
+        """A connection was got after so long."""
+
+    def sized(self, *, idle: int, in_use: int, waiting: int) -> None:
+        """The pool as it is now."""
 
 
 def connection_string(settings: schema.Postgres) -> str:
@@ -28,20 +46,57 @@ def connection_string(settings: schema.Postgres) -> str:
 class Postgres:
     """A pool of connections; rows are dictionaries.
 
-    The caller of `transaction` decides what is one unit; nothing below commits.
+    The caller of `transaction` decides what is one unit; nothing below commits. A request waits for
+    a connection at most ``timeout_s``, and only so many wait: the others are told at once to come
+    back later.
     """
 
-    def __init__(self, settings: schema.Postgres) -> None:
-        self._timeout_s = settings.timeout_s
+    def __init__(self, settings: schema.Postgres, watch: PoolWatch | None = None) -> None:
+        self._settings = settings
+        self._watch = watch
+        self._looked = 0.0
         self.dsn = connection_string(settings)
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             self.dsn,
             min_size=settings.pool_min,
             max_size=settings.pool_max,
             timeout=settings.timeout_s,
+            max_waiting=settings.waiting_max,
             open=False,
+            configure=self._configure,
             kwargs={"row_factory": dict_row, "autocommit": True},
         )
+
+    async def _configure(self, conn: Connection) -> None:
+        """A statement that runs away ends, and so does a transaction that nobody goes on with."""
+        milliseconds = str(round(self._settings.statement_timeout_s * 1000))
+        await conn.execute(
+            "select set_config('statement_timeout', %(ms)s, false),"
+            " set_config('idle_in_transaction_session_timeout', %(ms)s, false)",
+            {"ms": milliseconds},
+        )
+
+    async def check_capacity(self, processes: int) -> None:
+        """Check that the server has room for the pools of so many processes.
+
+        Raises:
+            ConfigError: it never has, even with nobody else on it.
+        """
+        rows = await self.fetch(
+            "select current_setting('max_connections')::int"
+            " - current_setting('superuser_reserved_connections')::int as room",
+            {},
+        )
+        # The indexer has a connection of its own, outside the pool.
+        wanted, room = processes * (self._settings.pool_max + 1), rows[0]["room"]
+        said = f"postgres.pool_max of {self._settings.pool_max} for {processes} processes"
+        if wanted > room:
+            raise ConfigError(
+                f"{said} needs {wanted} connections, the server has {room}: lower pool_max, or"
+                " raise max_connections of PostgreSQL"
+            )
+        if wanted > room * _CROWDED:
+            log.warning("%s takes %d of the server's %d connections", said, wanted, room)
 
     async def open(self) -> None:
         """Start the pool without waiting for the server: it may come later."""
@@ -90,11 +145,27 @@ class Postgres:
         after the next, and so on; a pool that a restart of the server cut off never came back in
         time.
         """
+        start = time.perf_counter()
         while True:
             async with self._pool.connection() as conn:
                 if await _lives(conn):
+                    if self._watch is not None:
+                        self._tell(self._watch, start)
                     yield conn
                     return
+
+    def _tell(self, watch: PoolWatch, start: float) -> None:
+        now = time.perf_counter()
+        watch.waited(now - start)
+        if now - self._looked > _LOOK_S:
+            self._looked = now
+            found = self._pool.get_stats()
+            idle = found.get("pool_available", 0)
+            watch.sized(
+                idle=idle,
+                in_use=found.get("pool_size", 0) - idle,
+                waiting=found.get("requests_waiting", 0),
+            )
 
     @asynccontextmanager
     async def dedicated(self) -> AsyncIterator[Connection]:
@@ -133,5 +204,11 @@ class _translated:  # noqa: N801 - reads as a clause: with _translated()
         return None
 
     def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
-        if isinstance(exc, PoolTimeout | psycopg.OperationalError | psycopg.InterfaceError):
+        if isinstance(exc, TooManyRequests):
+            raise UnavailableError("too much is asked at once; try again later") from exc
+        if isinstance(exc, psycopg.errors.QueryCanceled):
+            raise UnavailableError(
+                "the database took too long (postgres.statement_timeout_s)"
+            ) from exc
+        if isinstance(exc, psycopg.OperationalError | psycopg.InterfaceError):
             raise UnavailableError("the database does not answer") from exc

@@ -1,0 +1,101 @@
+"""More is asked of the database than it can do: everyone gets an answer, and soon."""
+
+import asyncio
+import time
+
+import pytest
+from msgspec import structs
+from prometheus_client import CollectorRegistry
+
+from aistack.errors import ConfigError, UnavailableError
+from aistack.monitoring.metrics import Metrics
+from aistack.settings.schema import Settings
+from aistack.stores.postgres import Postgres
+
+pytestmark = pytest.mark.anyio
+
+
+async def opened(settings: Settings, **changes: object) -> Postgres:
+    postgres = Postgres(structs.replace(settings.postgres, **changes))
+    await postgres.open()
+    return postgres
+
+
+async def test_a_full_pool_refuses_at_once_and_recovers(settings: Settings) -> None:
+    postgres = await opened(settings, pool_min=2, pool_max=2, waiting_max=3, timeout_s=10.0)
+    try:
+        await postgres._pool.wait()
+        nap = "select 1 as one, pg_sleep(1)::text as nap"
+        running = [asyncio.create_task(postgres.fetch(nap, {})) for _ in range(5)]
+        await asyncio.sleep(0.5)
+        start = time.monotonic()
+        with pytest.raises(UnavailableError, match="too much"):
+            await postgres.fetch("select 1", {})
+        assert time.monotonic() - start < 0.5
+        assert len(await asyncio.gather(*running)) == 5
+        await postgres.ping()
+    finally:
+        await postgres.close()
+
+
+async def test_who_waits_too_long_is_told_so(settings: Settings) -> None:
+    postgres = await opened(settings, pool_min=1, pool_max=1, timeout_s=0.3)
+    try:
+        running = asyncio.create_task(postgres.fetch("select pg_sleep(1)::text", {}))
+        await asyncio.sleep(0.1)
+        with pytest.raises(UnavailableError):
+            await postgres.ping()
+        await running
+    finally:
+        await postgres.close()
+
+
+async def test_a_statement_that_runs_away_ends(settings: Settings) -> None:
+    postgres = await opened(settings, statement_timeout_s=0.2)
+    try:
+        with pytest.raises(UnavailableError, match="took too long"):
+            await postgres.fetch("select pg_sleep(5)::text", {})
+        await postgres.ping()
+    finally:
+        await postgres.close()
+
+
+async def test_cancelled_requests_give_their_connections_back(settings: Settings) -> None:
+    postgres = await opened(settings, pool_min=1, pool_max=2)
+    try:
+        nap = "select pg_sleep(20)::text"
+        for _ in range(5):
+            running = [asyncio.create_task(postgres.fetch(nap, {})) for _ in range(4)]
+            await asyncio.sleep(0.1)
+            for task in running:
+                task.cancel()
+            await asyncio.wait(running)
+        start = time.monotonic()
+        await asyncio.gather(postgres.ping(), postgres.ping())
+        assert time.monotonic() - start < 5
+    finally:
+        await postgres.close()
+
+
+async def test_a_pool_that_the_server_can_never_fill_is_refused(settings: Settings) -> None:
+    postgres = await opened(settings, pool_min=1, pool_max=40)
+    try:
+        await postgres.check_capacity(1)
+        with pytest.raises(ConfigError, match=r"postgres\.pool_max of 40 for 4 processes"):
+            await postgres.check_capacity(4)
+    finally:
+        await postgres.close()
+
+
+async def test_the_pool_tells_how_full_it_is(settings: Settings) -> None:
+    metrics = Metrics(CollectorRegistry())
+    postgres = Postgres(settings.postgres, metrics.pool)
+    await postgres.open()
+    try:
+        await postgres.ping()
+    finally:
+        await postgres.close()
+    text = metrics.render()[0].decode()
+    assert 'aidb_postgres_pool_connections{state="in_use"} 1.0' in text
+    assert "aidb_postgres_pool_waiting 0.0" in text
+    assert "aidb_postgres_pool_wait_seconds_count 1.0" in text
