@@ -4,6 +4,13 @@ Each class has a stable ``code``. Two tables at the edges turn it into an HTTP s
 (`aistack.api.problems`) and an exit code (`aistack.cli.exits`). Whatever else is raised is a bug.
 """
 
+from typing import Literal
+
+Reason = Literal[
+    "too_large", "encoding", "control_character", "empty", "schema", "cursor", "screened", "other"
+]
+"""Why a question is refused, for the metrics: few values, and none of a client's words."""
+
 
 class AistackError(Exception):
     """Base of all errors whose text may be shown to the caller.
@@ -22,15 +29,30 @@ class AistackError(Exception):
 
 
 class InvalidError(AistackError):
-    """The request cannot be understood or breaks a stated bound."""
+    """The request cannot be understood or breaks a stated bound.
+
+    Args:
+        detail: what is wrong.
+        pointer: JSON pointer to the offending field.
+        reason: why, as the metrics name it.
+    """
 
     code = "invalid"
+    reason: Reason = "other"
+
+    def __init__(
+        self, detail: str, *, pointer: str | None = None, reason: Reason | None = None
+    ) -> None:
+        super().__init__(detail, pointer=pointer)
+        if reason is not None:
+            self.reason = reason
 
 
 class TooLargeError(InvalidError):
     """The request is larger than a stated bound."""
 
     code = "too-large"
+    reason = "too_large"
 
 
 class UnauthenticatedError(AistackError):

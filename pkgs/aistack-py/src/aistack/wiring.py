@@ -20,6 +20,7 @@ from aistack.knowledge.search import Search
 from aistack.knowledge.vectors import Vectors
 from aistack.migrations.runner import require_schema
 from aistack.monitoring.metrics import Metrics
+from aistack.screening.screen import Screen
 from aistack.settings.schema import Settings
 from aistack.stores.postgres import Postgres
 from aistack.stores.qdrant import Qdrant
@@ -80,6 +81,7 @@ async def open_stack(settings: Settings, *, index: bool = True) -> AsyncIterator
         await embedder.open()
         resources.push_async_callback(embedder.close)
 
+        screen = Screen(settings.validation, metrics)
         vectors = Vectors(qdrant)
         generations = Generations(postgres, embedder, settings.qdrant.prefix)
         collections = Collections(postgres, settings)
@@ -90,9 +92,9 @@ async def open_stack(settings: Settings, *, index: bool = True) -> AsyncIterator
             postgres=postgres,
             qdrant=qdrant,
             redis=redis,
-            documents=Documents(postgres, settings, signer),
+            documents=Documents(postgres, settings, signer, screen),
             collections=collections,
-            search=Search(postgres, vectors, embedder, settings, signer, metrics),
+            search=Search(postgres, vectors, embedder, settings, signer, metrics, screen),
             generations=generations,
             indexer=Indexer(postgres, vectors, embedder, generations, metrics),
             keys=Keys(postgres),

@@ -178,7 +178,7 @@ ENDPOINTS = (
         method="PUT", path=_ALL, handler=put_document, scope="write", tags=_TAGS,
         summary="Create or replace a document", body=PutDocument, response=PutResult, also=(201,),
         headers=("If-Match", "If-None-Match"),
-        errors=("not-found", "conflict", "precondition-failed"),
+        errors=("not-found", "conflict", "precondition-failed", "screened"),
     ),
     Endpoint(
         method="DELETE", path=_ALL, handler=delete_project, scope="write", tags=_TAGS,

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from aistack.access.model import Principal, Scope
 from aistack.api import problems
-from aistack.errors import InvalidError, NotFoundError, UnauthenticatedError
+from aistack.errors import InvalidError, NotFoundError, Reason, UnauthenticatedError
 from aistack.settings.names import Identifier
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ class Endpoint:
     """Request headers that it heeds."""
     media_type: str = JSON
     tags: tuple[str, ...] = ()
+    refused: Callable[[Stack, InvalidError], None] | None = None
+    """Told of each request that is refused before the handler sees it."""
     errors: tuple[str, ...] = ()
     """Codes of problems besides those that `problem_codes` derives."""
 
@@ -100,12 +102,17 @@ class Endpoint:
                 if principal is None:
                     raise UnauthenticatedError("no valid API key")
                 principal.require(self.scope)
-            call = Call(
-                _path(request.path_params),
-                _query(request, self.query) if self.query else None,
-                await _body(request, decoder) if decoder else None,
-                request.headers,
-            )
+            try:
+                call = Call(
+                    _path(request.path_params),
+                    _query(request, self.query) if self.query else None,
+                    await _body(request, decoder) if decoder else None,
+                    request.headers,
+                )
+            except InvalidError as exc:
+                if self.refused:
+                    self.refused(stack, exc)
+                raise
             return self._respond(await self.handler(stack, principal or ANYONE, call))
 
         return Route(self.path, serve, methods=[self.method], name=self.handler.__name__)
@@ -121,13 +128,22 @@ class Endpoint:
 
 
 def check_text(value: object, pointer: str = "") -> None:
-    """Refuse U+0000, which PostgreSQL cannot hold, anywhere in a decoded value.
+    """Refuse what PostgreSQL cannot hold, U+0000 and lone surrogates, anywhere in a decoded value.
 
     Raises:
         InvalidError: with the pointer to the string.
     """
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as exc:
+            raise InvalidError(
+                "text must not contain lone surrogates", pointer=pointer, reason="encoding"
+            ) from exc
     if isinstance(value, str) and "\0" in value:
-        raise InvalidError("text must not contain U+0000", pointer=pointer)
+        raise InvalidError(
+            "text must not contain U+0000", pointer=pointer, reason="control_character"
+        )
     if isinstance(value, dict):
         for name, item in value.items():
             check_text(name, pointer)
@@ -178,7 +194,8 @@ async def _body(request: Request, decoder: msgspec.json.Decoder[Any]) -> Any:
     except msgspec.ValidationError as exc:
         raise problems.from_validation(exc) from exc
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-        raise InvalidError(f"the body is not JSON: {exc}", pointer="") from exc
+        reason: Reason = "encoding" if isinstance(exc, UnicodeDecodeError) else "schema"
+        raise InvalidError(f"the body is not JSON: {exc}", pointer="", reason=reason) from exc
     except RecursionError as exc:
-        raise InvalidError("the body is nested too deeply", pointer="") from exc
+        raise InvalidError("the body is nested too deeply", pointer="", reason="schema") from exc
     return value

@@ -15,8 +15,10 @@ from mcp.server.stdio import stdio_server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.shared.exceptions import McpError
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Send
+from starlette.types import Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 import aistack
@@ -24,7 +26,9 @@ from aistack.access.model import Principal
 from aistack.api import problems
 from aistack.api.endpoint import PRINCIPAL, ROUTE, check_text
 from aistack.api.mcp_tools import TOOLS, Tool, bounded, document_part, schema
+from aistack.api.query import count_refused
 from aistack.errors import AistackError, InvalidError, NotFoundError, UnauthenticatedError
+from aistack.knowledge.model import Query
 from aistack.settings.schema import Server as ServerSettings
 
 if TYPE_CHECKING:
@@ -37,6 +41,8 @@ _NOT_FOUND = -32002  # "Resource not found" of the MCP specification
 _INSTRUCTIONS = (
     "A knowledge base. Use search to find passages, then get_document to read around them."
 )
+_DEEPEST = 64
+"""Levels of nesting that a message may have."""
 _log = logging.getLogger(__name__)
 _BY_NAME = {tool.name: tool for tool in TOOLS}
 R = TypeVar("R")
@@ -73,7 +79,47 @@ class Mounted:
         if self._manager is None:
             msg = "the app's lifespan has not been entered"
             raise RuntimeError(msg)
-        await self._manager.handle_request(scope, receive, send)
+        body = await Request(scope, receive).body()
+        if not _readable(body):
+            await _unreadable()(scope, receive, send)
+            return
+        await self._manager.handle_request(scope, _again(body, receive), send)
+
+
+def _readable(body: bytes) -> bool:
+    """Whether a body is JSON of a sensible depth; deep nesting would be an error 500 of the SDK."""
+    try:
+        level = [msgspec.json.decode(body)]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    for _ in range(_DEEPEST):
+        nodes = (node for node in level if isinstance(node, (dict, list)))
+        level = [
+            part for node in nodes for part in (node.values() if isinstance(node, dict) else node)
+        ]
+        if not level:
+            return True
+    return False
+
+
+def _unreadable() -> Response:
+    error = {"code": types.PARSE_ERROR, "message": "the body is not JSON, or nested too deeply"}
+    value = {"jsonrpc": "2.0", "id": None, "error": error}
+    return Response(msgspec.json.encode(value), 400, media_type="application/json")
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """Gives a body that was read once more, then whatever else comes."""
+    given = False
+
+    async def replay() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
 
 
 def mount(stack: Stack) -> Mounted:
@@ -209,17 +255,26 @@ async def _call(
     tool = _BY_NAME.get(name)
     if tool is None or not principal.allows(tool.scope):
         raise NotFoundError("no such tool")
-    check_text(arguments)
     try:
-        wanted = msgspec.convert(arguments, tool.input)
-    except msgspec.ValidationError as exc:
-        raise problems.from_validation(exc) from exc
+        wanted = _arguments(tool, arguments)
+    except InvalidError as exc:
+        if tool.input is Query:
+            count_refused(stack, exc)
+        raise
     answer = await tool.handler(stack, principal, wanted)
     # Twice the bound of a search's texts: its answer holds paths, titles and metadata too.
     value = bounded(answer.value, 2 * stack.settings.limits.result_bytes)
     return types.CallToolResult(
         content=[types.TextContent(type="text", text=answer.text)], structuredContent=value
     )
+
+
+def _arguments(tool: Tool, arguments: dict[str, Any]) -> Any:
+    check_text(arguments)
+    try:
+        return msgspec.convert(arguments, tool.input)
+    except msgspec.ValidationError as exc:
+        raise problems.from_validation(exc) from exc
 
 
 def _answering(

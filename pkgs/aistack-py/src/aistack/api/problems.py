@@ -35,6 +35,7 @@ KINDS: Mapping[str, Kind] = {
     "precondition-failed": Kind(412, "The condition does not hold"),
     "too-large": Kind(413, "The request is too large"),
     "unsupported-media-type": Kind(415, "The content type is not taken"),
+    "screened": Kind(422, "The content is refused"),
     "internal": Kind(500, "Internal error"),
     "unavailable": Kind(503, "Not available now"),
 }
@@ -75,7 +76,7 @@ def from_validation(exc: msgspec.ValidationError) -> InvalidError:
             pointer += "/" + (index or _escape(name))
     if match := _FIELD.search(text):
         pointer += "/" + _escape(match["name"])
-    return InvalidError(text, pointer=pointer)
+    return InvalidError(text, pointer=pointer, reason="schema")
 
 
 def response(exc: Exception, *, basic: bool = False) -> Response:

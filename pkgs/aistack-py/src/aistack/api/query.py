@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from aistack.access.model import Principal
 from aistack.api.endpoint import Call, Endpoint
+from aistack.errors import InvalidError
 from aistack.knowledge.model import Query, SearchPage
 
 if TYPE_CHECKING:
@@ -18,10 +19,15 @@ async def search(stack: Stack, principal: Principal, call: Call) -> SearchPage:
     return await stack.search.search(principal, query)
 
 
+def count_refused(stack: Stack, error: InvalidError) -> None:
+    """Count a question that did not reach the search."""
+    stack.metrics.query_failures.labels(error.reason).inc()
+
+
 ENDPOINTS = (
     Endpoint(
         method="POST", path="/v1/query", handler=search, scope="read", tags=("search",),
         summary="Search a collection", body=Query, response=SearchPage,
-        errors=("not-found", "conflict"),
+        refused=count_refused, errors=("not-found", "conflict", "screened"),
     ),
 )  # fmt: skip

@@ -25,11 +25,15 @@ class Signer:
         try:
             raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
         except ValueError as exc:
-            raise InvalidError("the cursor is not one of ours", pointer="/cursor") from exc
+            raise _foreign() from exc
         mac, payload = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
         if not hmac.compare_digest(mac, self._mac(payload)):
-            raise InvalidError("the cursor is not one of ours", pointer="/cursor")
+            raise _foreign()
         return payload
 
     def _mac(self, payload: bytes) -> bytes:
         return hmac.digest(self._key, payload, sha256)[:_MAC_BYTES]
+
+
+def _foreign() -> InvalidError:
+    return InvalidError("the cursor is not one of ours", pointer="/cursor", reason="cursor")

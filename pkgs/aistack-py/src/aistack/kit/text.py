@@ -18,11 +18,15 @@ def clean(text: str, *, field: str, max_bytes: int) -> str:
     try:
         size = len(text.encode())
     except UnicodeEncodeError as exc:
-        raise InvalidError(f"{field} is not valid Unicode", pointer=pointer) from exc
+        raise InvalidError(
+            f"{field} is not valid Unicode", pointer=pointer, reason="encoding"
+        ) from exc
     if size > max_bytes:
         raise TooLargeError(f"{field} has {size} bytes; {max_bytes} are allowed", pointer=pointer)
     if not text.isprintable() and any(
         unicodedata.category(c) == "Cc" and c not in _ALLOWED_CONTROL for c in text
     ):
-        raise InvalidError(f"{field} has control characters", pointer=pointer)
+        raise InvalidError(
+            f"{field} has control characters", pointer=pointer, reason="control_character"
+        )
     return text if text.isascii() else unicodedata.normalize("NFC", text)

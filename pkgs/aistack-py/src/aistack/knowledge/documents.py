@@ -14,6 +14,7 @@ from aistack.kit.signing import Signer
 from aistack.kit.text import clean
 from aistack.knowledge import chunk, extract
 from aistack.knowledge.model import Document, DocumentInfo, DocumentPage, NewDocument, PutResult
+from aistack.screening.screen import Screen
 from aistack.settings.schema import Settings
 from aistack.stores.postgres import Connection, Postgres
 from aistack.stores.sqlfile import load_queries
@@ -31,10 +32,13 @@ Row = dict[str, Any]
 class Documents:
     """The documents of all collections."""
 
-    def __init__(self, postgres: Postgres, settings: Settings, signer: Signer) -> None:
+    def __init__(
+        self, postgres: Postgres, settings: Settings, signer: Signer, screen: Screen
+    ) -> None:
         self._postgres = postgres
         self._settings = settings
         self._signer = signer
+        self._screen = screen
 
     async def put(
         self,
@@ -51,6 +55,7 @@ class Documents:
 
         Raises:
             InvalidError: empty, binary, too large, or not readable as its media type.
+            ScreenedError: it holds what validation.documents refuses.
             NotFoundError: no such collection.
             PreconditionError: ``if_match`` is not its ETag, or ``if_none_match`` and it exists.
         """
@@ -95,6 +100,13 @@ class Documents:
             else v
             for k, v in new.metadata.items()
         }
+        self._screen.document(found.text)
+        self._screen.document(title, "/title")
+        self._screen.document(path, "/path")
+        if metadata:
+            # As lines of "key: value", so that a secret is known by its name.
+            lines = "\n".join(f"{key}: {value}" for key, value in metadata.items())
+            self._screen.document(lines, "/metadata")
         return {
             "project": new.project,
             "path": path,

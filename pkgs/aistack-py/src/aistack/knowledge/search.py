@@ -25,6 +25,7 @@ from aistack.knowledge.model import Hit, Query, SearchPage, Signals, Total
 from aistack.knowledge.terms import terms
 from aistack.knowledge.vectors import Vectors
 from aistack.monitoring.metrics import Metrics
+from aistack.screening.screen import Screen
 from aistack.settings.schema import Settings
 from aistack.stores.postgres import Postgres
 from aistack.stores.sqlfile import load_queries
@@ -77,6 +78,7 @@ class Search:
         settings: Settings,
         signer: Signer,
         metrics: Metrics,
+        screen: Screen,
     ) -> None:
         self._postgres = postgres
         self._vectors = vectors
@@ -84,6 +86,7 @@ class Search:
         self._limits = settings.limits
         self._signer = signer
         self._metrics = metrics
+        self._screen = screen
         self._live: dict[str, Row] = {}
 
     async def search(self, principal: Principal, query: Query) -> SearchPage:
@@ -91,16 +94,14 @@ class Search:
 
         Raises:
             InvalidError: the query is too large, or the cursor is not of this query.
+            ScreenedError: the query holds what validation.questions refuses.
             NotFoundError: no such collection.
             ConflictError: the collection's embeddings are of another model than the settings'.
             UnavailableError: the index or the embedding endpoint does not answer.
         """
         principal.require("read")
         principal.require_collection(query.collection)
-        text = clean(query.query, field="query", max_bytes=self._limits.query_bytes).strip()
-        if not text:
-            raise InvalidError("the query is empty", pointer="/query")
-        offset = self._offset(principal, query)
+        text, offset = self._checked(principal, query)
         # The live generation is remembered, and the statement that reads the hits says whether it
         # still is: one round trip to PostgreSQL a search, and never an answer of an old index.
         known = self._live.get(query.collection)
@@ -111,6 +112,20 @@ class Search:
                 pass  # perhaps of the old generation only
         generation = self._live[query.collection] = await self._generation(query.collection)
         return await self._answer(principal, query, text, offset, generation)
+
+    def _checked(self, principal: Principal, query: Query) -> tuple[str, int]:
+        """The question's text and the offset, both checked and counted."""
+        size = len(query.query.encode("utf-8", "surrogatepass"))
+        self._metrics.query_bytes.observe(size)
+        try:
+            text = _text(query, self._limits.query_bytes)
+            self._screen.question(text)
+            offset = self._offset(principal, query)
+        except InvalidError as exc:
+            self._metrics.query_failures.labels(exc.reason).inc()
+            raise
+        self._metrics.query_success.inc()
+        return text, offset
 
     async def _answer(
         self, principal: Principal, query: Query, text: str, offset: int, generation: Row
@@ -280,16 +295,29 @@ class Search:
         if not query.cursor:
             return query.offset
         if query.offset:
-            raise InvalidError("give offset or cursor, not both", pointer="/offset")
+            raise InvalidError(
+                "give offset or cursor, not both", pointer="/offset", reason="cursor"
+            )
         try:
             offset, name = msgspec.msgpack.decode(
                 self._signer.verify(query.cursor), type=tuple[int, bytes]
             )
         except msgspec.DecodeError as exc:
-            raise InvalidError("this cursor is of another listing", pointer="/cursor") from exc
+            raise InvalidError(
+                "this cursor is of another listing", pointer="/cursor", reason="cursor"
+            ) from exc
         if name != _name(principal, query):
-            raise InvalidError("this cursor is of another query", pointer="/cursor")
+            raise InvalidError(
+                "this cursor is of another query", pointer="/cursor", reason="cursor"
+            )
         return offset
+
+
+def _text(query: Query, max_bytes: int) -> str:
+    text = clean(query.query, field="query", max_bytes=max_bytes).strip()
+    if not text:
+        raise InvalidError("the query is empty", pointer="/query", reason="empty")
+    return text
 
 
 def _name(principal: Principal, query: Query) -> bytes:

@@ -38,6 +38,24 @@ class Metrics:
         self.searches = Counter(
             "aidb_searches", "Searches by the way that was used", ["mode"], registry=self.registry
         )
+        self.query_success = Counter(
+            "aidb_query_validation_success", "Questions that passed all checks",
+            registry=self.registry,
+        )  # fmt: skip
+        self.query_failures = Counter(
+            "aidb_query_validation_failures", "Questions that were refused, by reason", ["reason"],
+            registry=self.registry,
+        )  # fmt: skip
+        self.query_bytes = Histogram(
+            "aidb_query_size_bytes", "Size of questions in UTF-8",
+            buckets=(64, 256, 1024, 2048, 4096, 10240, 65536),
+            registry=self.registry,
+        )  # fmt: skip
+        self.suspicious = Counter(
+            "aidb_malicious_patterns_detected", "Suspicious patterns in questions and documents",
+            ["kind"],
+            registry=self.registry,
+        )  # fmt: skip
         self.indexed = Counter(
             "aidb_indexed_documents", "Documents brought to the index", registry=self.registry
         )

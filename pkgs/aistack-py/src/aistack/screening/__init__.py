@@ -1,0 +1,1 @@
+"""Suspicious content: found, counted, and refused only where the settings say so."""

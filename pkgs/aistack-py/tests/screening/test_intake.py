@@ -1,0 +1,39 @@
+"""An import goes on past a file with a credential, and says why it was left out."""
+
+from pathlib import Path
+
+import pytest
+from samples import secrets
+
+from aistack.access.model import LOCAL_OPERATOR
+from aistack.knowledge.intake import FileResult, find_files, import_files
+from aistack.settings.schema import Settings
+from aistack.wiring import open_stack
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_file_with_a_credential_is_skipped(settings: Settings, tmp_path: Path) -> None:
+    (key,) = secrets()["aistack-key"]
+    root = tmp_path / "docs"
+    root.mkdir()
+    (root / "a.md").write_text("# Good")
+    (root / "b.md").write_text(f"# Bad\n\nkey {key}\n")
+    (root / "c.md").write_text("password=changeme ../../etc/passwd <script> ' OR 1=1 --")
+    async with open_stack(settings, index=False) as stack:
+        results = await import_files(
+            stack.documents,
+            LOCAL_OPERATOR,
+            find_files([root]),
+            collection="nixos_docs",
+            project="default",
+            max_bytes=1024,
+            progress=lambda _: None,
+        )
+        stored = await stack.documents.list(LOCAL_OPERATOR, "nixos_docs")
+    assert results[0] == FileResult("a.md", "created")
+    assert results[2] == FileResult("c.md", "created")
+    assert (results[1].path, results[1].outcome) == ("b.md", "skipped")
+    assert "credentials (aistack-key) at line 3, column 5, offset 11" in results[1].reason
+    assert key not in results[1].reason
+    assert [d.path for d in stored.documents] == ["a.md", "c.md"]
