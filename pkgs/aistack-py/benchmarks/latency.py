@@ -86,7 +86,8 @@ def measure(folder: Path, dsn: str, url: str, args: argparse.Namespace) -> dict[
     config, port = folder / "config.toml", free_port()
     config.write_text(
         f"[aidb]\nport = {port}\n[postgres]\ndsn = {json.dumps(dsn)}\n"
-        f"[qdrant]\nurl = {json.dumps(url)}\nprefix = 'latency-{secrets.token_hex(4)}'\n",
+        f"[qdrant]\nurl = {json.dumps(url)}\nprefix = 'latency-{secrets.token_hex(4)}'\n"
+        "[rate_limits]\nenabled = false\n",
         "utf-8",
     )
     spec = asyncio.run(prepare(config, args))

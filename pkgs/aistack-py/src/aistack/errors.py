@@ -91,6 +91,21 @@ class ConfigError(AistackError):
     code = "config"
 
 
+class RateLimitedError(AistackError):
+    """The client has asked more than it may.
+
+    Args:
+        detail: which bound it met.
+        retry_after_s: whole seconds after which the same request would pass.
+    """
+
+    code = "rate-limited"
+
+    def __init__(self, detail: str, *, retry_after_s: int) -> None:
+        super().__init__(f"{detail}; try again in {retry_after_s} s")
+        self.retry_after_s = retry_after_s
+
+
 class UnavailableError(AistackError):
     """A store or endpoint does not answer now; the same request may succeed later.
 

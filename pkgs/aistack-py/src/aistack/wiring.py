@@ -18,6 +18,7 @@ from aistack.knowledge.generations import Generations
 from aistack.knowledge.indexer import Indexer
 from aistack.knowledge.search import Search
 from aistack.knowledge.vectors import Vectors
+from aistack.limits.limiter import Limiter
 from aistack.migrations.runner import require_schema
 from aistack.monitoring.metrics import Metrics
 from aistack.screening.screen import Screen
@@ -41,6 +42,7 @@ class Stack:
     generations: Generations
     indexer: Indexer
     keys: Keys
+    limiter: Limiter
     metrics: Metrics
     job_metrics: JobMetrics
 
@@ -69,7 +71,10 @@ async def open_stack(settings: Settings, *, index: bool = True) -> AsyncIterator
         postgres = Postgres(settings.postgres, metrics.pool)
         await postgres.open()
         resources.push_async_callback(postgres.close)
-        signer = Signer(await _cursor_key(postgres))
+        secret = await _cursor_key(postgres)
+        signer = Signer(secret)
+        limiter = Limiter(settings.rate_limits, settings.redis, metrics, secret)
+        resources.push_async_callback(limiter.close)
         if index:  # a service; a command takes a connection or two
             await postgres.check_capacity(settings.aidb.workers)
         qdrant = Qdrant(settings.qdrant)
@@ -98,6 +103,7 @@ async def open_stack(settings: Settings, *, index: bool = True) -> AsyncIterator
             generations=generations,
             indexer=Indexer(postgres, vectors, embedder, generations, metrics),
             keys=Keys(postgres),
+            limiter=limiter,
             metrics=metrics,
             job_metrics=JobMetrics(Ledger(postgres)),
         )

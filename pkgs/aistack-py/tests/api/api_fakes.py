@@ -24,8 +24,9 @@ from aistack.knowledge.model import (
     Signals,
     Total,
 )
+from aistack.limits.limiter import Limiter
 from aistack.monitoring.metrics import Metrics
-from aistack.settings.schema import Limits, Settings
+from aistack.settings.schema import Limits, RateLimits, Settings
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -104,19 +105,23 @@ class FakeJobMetrics:
         return b"aistack_job_ledger_readable 1.0\n"
 
 
-def fake_stack() -> Any:
+def fake_stack(rate_limits: RateLimits | None = None) -> Any:
     parts = {"postgres": True, "qdrant": True, "redis": False}
 
     async def ready() -> dict[str, bool]:
         return parts
 
+    unlimited = RateLimits(enabled=False)
+    settings = Settings(limits=Limits(body_bytes=4096), rate_limits=rate_limits or unlimited)
+    metrics = Metrics()
     return SimpleNamespace(
-        settings=Settings(limits=Limits(body_bytes=4096)),
+        settings=settings,
+        limiter=Limiter(settings.rate_limits, settings.redis, metrics, b"secret"),
         documents=FakeDocuments(),
         collections=FakeCollections(),
         search=FakeSearch(),
         keys=FakeKeys(),
-        metrics=Metrics(),
+        metrics=metrics,
         job_metrics=FakeJobMetrics(),
         ready=ready,
         parts=parts,

@@ -25,7 +25,7 @@ from aistack.access.model import LOCAL_OPERATOR
 from aistack.api import openapi
 from aistack.api.app import all_endpoints, create_app
 from aistack.knowledge.model import NewDocument
-from aistack.settings.schema import Limits, Postgres, Qdrant, Settings
+from aistack.settings.schema import Limits, Postgres, Qdrant, RateLimits, Settings
 from aistack.wiring import open_stack
 
 BASE = "http://localhost:8091"
@@ -102,6 +102,7 @@ def key(
         postgres=Postgres(dsn=make_conninfo(postgres_server, dbname="contract"), pool_min=0),
         qdrant=Qdrant(url=None, path=str(tmp_path_factory.mktemp("contract") / "qdrant")),
         limits=Limits(body_bytes=65536, document_bytes=32768),
+        rate_limits=RateLimits(enabled=False),  # or most answers would be 429
     )
     with (
         start_blocking_portal() as portal,

@@ -16,6 +16,7 @@ from aistack.api import (
     docs_page,
     documents,
     keys,
+    limits,
     mcp,
     openapi,
     ops,
@@ -42,7 +43,13 @@ def create_app(stack: Stack) -> Starlette:
 
     app = Starlette(
         routes=[*(endpoint.route(stack) for endpoint in endpoints), mounted.route],
-        middleware=guards(stack.keys.verify, stack.settings.limits.body_bytes, stack.metrics),
+        middleware=guards(
+            limits.verifier(stack.keys.verify, stack.limiter),
+            stack.settings.limits.body_bytes,
+            stack.metrics,
+            stack.limiter,
+            limits.Routes(endpoints, stack.settings.rate_limits),
+        ),
         exception_handlers={AistackError: problems.handle, HTTPException: problems.handle},
         lifespan=lifespan,
     )

@@ -84,7 +84,7 @@ class Endpoint:
         """Codes of all problems that it may answer with."""
         codes = {"internal", *self.errors}
         if self.scope:
-            codes |= {"unauthenticated", "forbidden", "unavailable"}
+            codes |= {"unauthenticated", "forbidden", "rate-limited", "unavailable"}
         if self.query or self.body or self.headers:
             codes.add("invalid")
         if self.body:

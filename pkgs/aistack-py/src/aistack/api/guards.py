@@ -6,7 +6,7 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
@@ -15,21 +15,24 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from aistack.access.model import Principal
 from aistack.api import problems
 from aistack.api.endpoint import PRINCIPAL, ROUTE
+from aistack.api.limits import RateLimit, Routes, VerifyFrom
 from aistack.errors import AistackError, TooLargeError, UnauthenticatedError
 from aistack.kit import logs
+from aistack.limits.limiter import Limiter
 from aistack.monitoring.metrics import Metrics
 
 PUBLIC = frozenset({"/health/live", "/health/ready"})
-_UNROUTED = frozenset({0, 401, 404, 405, 413})
+_UNROUTED = frozenset({0, 401, 404, 405, 413, 429, 503})
 BROWSABLE = frozenset({"/docs", "/openapi.json", "/metrics"})
 """Pages that a browser or scraper opens: there the key may be the password of HTTP Basic."""
-Verify = Callable[[str], Awaitable[Principal]]
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _CSP = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 _access = logging.getLogger("aistack.access_log")
 
 
-def guards(verify: Verify, body_bytes: int, metrics: Metrics) -> list[Middleware]:
+def guards(
+    verify: VerifyFrom, body_bytes: int, metrics: Metrics, limiter: Limiter, routes: Routes
+) -> list[Middleware]:
     """All guards, outermost first."""
     return [
         Middleware(RequestId),
@@ -38,6 +41,7 @@ def guards(verify: Verify, body_bytes: int, metrics: Metrics) -> list[Middleware
         Middleware(UnexpectedErrors),
         Middleware(BodyLimit, limit=body_bytes),
         Middleware(Authentication, verify=verify),
+        Middleware(RateLimit, limiter=limiter, routes=routes),
     ]
 
 
@@ -212,7 +216,7 @@ class Authentication:
     Every refusal reads alike, so that it tells nothing about which keys exist.
     """
 
-    def __init__(self, app: ASGIApp, verify: Verify) -> None:
+    def __init__(self, app: ASGIApp, verify: VerifyFrom) -> None:
         self.app = app
         self.verify = verify
 
@@ -226,7 +230,7 @@ class Authentication:
         basic = scope["path"] in BROWSABLE and scope["method"] in ("GET", "HEAD")
         try:
             key = presented_key(Headers(scope=scope), basic=basic)
-            scope[PRINCIPAL] = await self.verify(key)
+            scope[PRINCIPAL] = await self.verify(key, scope)
         except UnauthenticatedError:
             plain = UnauthenticatedError("no API key, or none that is valid now")
             await problems.response(plain, basic=basic)(scope, receive, send)

@@ -25,6 +25,7 @@ import aistack
 from aistack.access.model import Principal
 from aistack.api import problems
 from aistack.api.endpoint import PRINCIPAL, ROUTE, check_text
+from aistack.api.limits import charge_tool
 from aistack.api.mcp_tools import TOOLS, Tool, bounded, document_part, schema
 from aistack.api.query import count_refused
 from aistack.errors import AistackError, InvalidError, NotFoundError, UnauthenticatedError
@@ -188,9 +189,17 @@ class _Handlers:
 
     async def call_tool(self, request: types.CallToolRequest) -> types.CallToolResult:
         try:
-            return await _call(
-                self._stack, self._caller(), request.params.name, request.params.arguments or {}
+            principal = self._caller()
+            name, arguments = request.params.name, request.params.arguments or {}
+            asked = None if self._fixed else self._server.request_context.request
+            tool = _BY_NAME.get(name)
+            await charge_tool(
+                self._stack,
+                asked.scope if asked else None,
+                principal,
+                writes=tool is not None and not tool.read_only,
             )
+            return await _call(self._stack, principal, name, arguments)
         except AistackError as exc:
             where = f" (at {exc.pointer})" if exc.pointer else ""
             content = types.TextContent(type="text", text=exc.detail + where)

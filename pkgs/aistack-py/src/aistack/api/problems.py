@@ -11,7 +11,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from aistack.errors import AistackError, InvalidError, UnauthenticatedError, UnavailableError
+from aistack.errors import (
+    AistackError,
+    InvalidError,
+    RateLimitedError,
+    UnauthenticatedError,
+    UnavailableError,
+)
 from aistack.kit.logs import request_id
 
 MEDIA_TYPE = "application/problem+json"
@@ -36,6 +42,7 @@ KINDS: Mapping[str, Kind] = {
     "too-large": Kind(413, "The request is too large"),
     "unsupported-media-type": Kind(415, "The content type is not taken"),
     "screened": Kind(422, "The content is refused"),
+    "rate-limited": Kind(429, "Too many requests"),
     "internal": Kind(500, "Internal error"),
     "unavailable": Kind(503, "Not available now"),
 }
@@ -104,7 +111,7 @@ def response(exc: Exception, *, basic: bool = False) -> Response:
     problem = Problem(
         f"urn:aistack:problem:{code}", kind.title, kind.status, detail, request_id.get(), errors
     )
-    if isinstance(exc, UnavailableError):
+    if isinstance(exc, (UnavailableError, RateLimitedError)):
         headers["Retry-After"] = str(exc.retry_after_s)
     result = Response(msgspec.json.encode(problem), kind.status, headers, MEDIA_TYPE)
     if isinstance(exc, UnauthenticatedError):

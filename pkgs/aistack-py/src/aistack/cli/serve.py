@@ -87,7 +87,8 @@ def uvicorn_options(settings: Settings) -> dict[str, Any]:
         "log_config": None,
         "server_header": False,
         "timeout_graceful_shutdown": settings.aidb.shutdown_s,
-        # Proxies are trusted explicitly, by a later setting; never by what a client claims.
+        # uvicorn would believe the left end of X-Forwarded-For, which is the client's own claim;
+        # rate_limits.trusted_proxies says who is believed.
         "proxy_headers": False,
     }
 

@@ -75,6 +75,26 @@ class Metrics:
 
         self.pool = PoolMetrics(self.registry)
 
+        self.rate_limit_rejections = Counter(
+            "aidb_rate_limit_rejections",
+            "Requests refused by a rate limit: minute, hour, wrong_key, degraded",
+            ["scope"],
+            registry=self.registry,
+        )
+        self.rate_limit_seconds = Histogram(
+            "aidb_rate_limit_seconds",
+            "Time that the rate limiter took to decide",
+            buckets=(1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 0.01, 0.05, 0.25, 1.0),
+            registry=self.registry,
+        )
+        self.rate_limiter_degraded = Gauge(
+            "aistack_rate_limiter_degraded",
+            "1 while Redis is configured and away: limits hold in each process alone",
+            registry=self.registry,
+            # A worker whose Redis is away sets it again each second; one that ended does not.
+            multiprocess_mode="mostrecent",
+        )
+
     def render(self) -> tuple[bytes, str]:
         """The exposition text and its content type.
 

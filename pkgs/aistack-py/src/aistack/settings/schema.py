@@ -144,7 +144,7 @@ class RateLimits(Section, frozen=True, kw_only=True):
     without_redis: Annotated[str, Meta(pattern="^(local|deny)$")] = "local"
     """While Redis does not answer: limit in each process, or refuse what is limited."""
     deny_without_redis: tuple[str, ...] = ()
-    """Routes (``POST /v1/documents``) that are refused while Redis does not answer."""
+    """Routes (``DELETE /v1/documents/{id}``) that are refused while Redis does not answer."""
     clients: Annotated[int, Meta(ge=100)] = 10_000
     """Most clients that a process remembers by itself; the longest silent goes first."""
 
