@@ -1,2 +1,2 @@
-# The package's own build runs its tests: building it is the check.
-{ aistack }: aistack
+# The package, built with its tests.
+{ aistack }: aistack.override { withTests = true; }

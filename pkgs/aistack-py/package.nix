@@ -5,6 +5,10 @@
   python3Packages,
   redis,
   stdenv,
+
+  # The tests start servers and take minutes: a host that switches need not wait for them. The
+  # check `package` builds this with them.
+  withTests ? false,
 }:
 python3Packages.buildPythonApplication {
   pname = "aistack";
@@ -13,12 +17,14 @@ python3Packages.buildPythonApplication {
 
   src = lib.fileset.toSource {
     root = ./.;
-    fileset = lib.fileset.unions [
-      ./README.md
-      ./pyproject.toml
-      ./src
-      (lib.fileset.maybeMissing ./tests)
-    ];
+    fileset = lib.fileset.unions (
+      [
+        ./README.md
+        ./pyproject.toml
+        ./src
+      ]
+      ++ lib.optional withTests ./tests
+    );
   };
 
   build-system = [ python3Packages.hatchling ];
@@ -44,6 +50,8 @@ python3Packages.buildPythonApplication {
   ++ python3Packages.psycopg.optional-dependencies.pool;
 
   nativeBuildInputs = [ installShellFiles ];
+
+  doCheck = withTests;
 
   # The tests start PostgreSQL and Redis servers of their own.
   nativeCheckInputs = [

@@ -137,7 +137,11 @@ def no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 async def target(own: Settings, log: io.StringIO) -> AsyncIterator[Target]:
     async with open_stack(own, index=False) as stack:
         await stack.indexer.drain()
-        key = await stack.keys.create(name="attacker", scopes=["admin"])
+        # More attempts than any limit would let pass.
+        many = 10_000_000
+        key = await stack.keys.create(
+            name="attacker", scopes=["admin"], per_minute=many, per_hour=many
+        )
         app = create_app(stack)
         transport = httpx.ASGITransport(app, raise_app_exceptions=True)
         async with (
