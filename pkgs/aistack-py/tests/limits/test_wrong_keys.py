@@ -93,8 +93,8 @@ async def test_a_new_right_key_waits_as_long_as_the_next_attempt() -> None:
 async def test_five_a_minute_go_on() -> None:
     wall = Wall()
     looked_up = 0
-    for _ in range(600):
-        looked_up += await wall.present("wrong") == "401"
+    for i in range(600):
+        looked_up += await wall.present(f"wrong {i}") == "401"
         wall.now += 1
     assert 50 <= looked_up <= 5 + 50
 
@@ -104,7 +104,16 @@ async def test_a_revoked_key_loses_its_way_past_the_wall() -> None:
     assert await wall.present("right") == "right"
     wall.database.right.clear()
     found = [await wall.present("right") for _ in range(8)]
-    assert found == ["401"] * 5 + ["429"] * 3
+    assert found == ["401"] * 6 + ["429"] * 2
+
+
+async def test_a_client_with_a_stale_key_is_in_nobodys_way() -> None:
+    wall = Wall()
+    found = [await wall.present("stale") for _ in range(20)]
+    assert found == ["401"] * 6 + ["429"] * 14
+    assert wall.database.asked == 6
+    assert await wall.present("new") == "new"
+    assert await wall.present("stale") == "429"
 
 
 async def test_wrong_keys_all_at_once() -> None:
@@ -150,15 +159,15 @@ async def test_what_is_remembered_is_bounded() -> None:
         wall.database.right.add(f"key {i}")
         await wall.present(f"key {i}", f"address {i}")
         for j in range(6):
-            await wall.present(f"wrong {j}", f"address {i}")
+            await wall.present(f"wrong {i} {j}", f"address {i}")
     assert len(wall.keys._right) == len(wall.keys._walls) == len(wall.keys._counts) == 100
 
 
 async def test_workers_count_together(redis_server: str, secret: bytes) -> None:
     one, other = Wall(redis_server, secret), Wall(redis_server, secret)
-    found = [await wall.present("wrong") for _ in range(5) for wall in (one, other)]
+    found = [await wall.present(f"wrong {i}") for i in range(5) for wall in (one, other)]
     # The fifth wrong key is the last that may be; each worker learns it by one of its own.
     assert found.count("401") == 6
-    assert [await wall.present("wrong") for wall in (one, other)] == ["429", "429"]
+    assert [await wall.present("new") for wall in (one, other)] == ["429", "429"]
     await one.limiter.close()
     await other.limiter.close()

@@ -39,6 +39,9 @@ class WrongKeys:
     verified): an attacker behind the same NAT or proxy cannot shut it out, since only its holder
     can present it. A key that this process never saw has to wait, as the attacker's next one has.
 
+    What counts is how many *different* keys were wrong: a client that goes on trying its revoked
+    key is refused by that key alone, and stands in nobody else's way.
+
     A wrong key is counted with all other workers. Who is behind the wall is noted in each process,
     so no request waits for Redis before its key is found wrong; a worker learns of the wall by its
     own next wrong key.
@@ -54,6 +57,7 @@ class WrongKeys:
         self._counts = limiter.local()
         self._walls: OrderedDict[str, float] = OrderedDict()
         self._right: OrderedDict[bytes, None] = OrderedDict()
+        self._wrong: OrderedDict[bytes, None] = OrderedDict()
         self._doors: dict[str, _Door] = {}
         self._salt = secrets.token_bytes(16)
 
@@ -67,10 +71,10 @@ class WrongKeys:
         """
         digest = hashlib.blake2b(key.encode(), digest_size=16, key=self._salt).digest()
         if digest not in self._right:
-            self._refuse_behind_wall(address)
+            self._refuse_behind_wall(digest.hex(), address)
             async with self._door(address):
                 if digest not in self._right:
-                    self._refuse_behind_wall(address)  # the wall may stand since
+                    self._refuse_behind_wall(digest.hex(), address)  # the wall may stand since
                     return await self._verify(key, digest, address, verify)
         return await self._verify(key, digest, address, verify)
 
@@ -81,32 +85,41 @@ class WrongKeys:
             principal = await verify(key)
         except UnauthenticatedError:
             self._right.pop(digest, None)
-            await self._count(address)
+            again = digest in self._wrong
+            self._remember(self._wrong, digest)
+            if again:
+                await self._count(digest.hex(), "wrong:key:" + digest.hex())
+            else:
+                await self._count(address, "wrong:" + of_address(address))
             raise
-        self._right[digest] = None
-        self._right.move_to_end(digest)
-        if len(self._right) > self._most:
-            self._right.popitem(last=False)
+        self._remember(self._right, digest)
         return principal
 
-    async def _count(self, address: str) -> None:
-        found = await self._limiter.spend("wrong:" + of_address(address), self._rates, self._counts)
+    def _remember(self, table: "OrderedDict[bytes, None]", digest: bytes) -> None:
+        table[digest] = None
+        table.move_to_end(digest)
+        if len(table) > self._most:
+            table.popitem(last=False)
+
+    async def _count(self, whom: str, identity: str) -> None:
+        found = await self._limiter.spend(identity, self._rates, self._counts)
         if found.retry_after_s > 0:
-            self._walls[address] = self._clock() + found.retry_after_s
-            self._walls.move_to_end(address)
+            self._walls[whom] = self._clock() + found.retry_after_s
+            self._walls.move_to_end(whom)
             if len(self._walls) > self._most:
                 self._walls.popitem(last=False)
 
-    def _refuse_behind_wall(self, address: str) -> None:
-        until = self._walls.get(address)
-        if until is None:
-            return
-        wait = until - self._clock()
-        if wait <= 0:
-            del self._walls[address]
-            return
-        self._limiter.count("wrong_key")
-        raise RateLimitedError("too many wrong keys from here", retry_after_s=seconds(wait))
+    def _refuse_behind_wall(self, *whom: str) -> None:
+        for one in whom:
+            until = self._walls.get(one)
+            if until is None:
+                continue
+            wait = until - self._clock()
+            if wait <= 0:
+                del self._walls[one]
+                continue
+            self._limiter.count("wrong_key")
+            raise RateLimitedError("too many wrong keys from here", retry_after_s=seconds(wait))
 
     @asynccontextmanager
     async def _door(self, address: str) -> AsyncIterator[None]:
