@@ -21,6 +21,7 @@ in
   # These boot machines.
   aidb = vm ./aidb.nix;
   external = vm ./external.nix;
+  guards = vm ./guards.nix;
   hardening = vm ./hardening.nix;
   switch = vm ./switch.nix;
 }
