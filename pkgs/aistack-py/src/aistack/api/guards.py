@@ -4,18 +4,18 @@ import base64
 import binascii
 import logging
 import re
+import secrets
 import time
-import uuid
 from collections.abc import Callable
 
-from starlette.datastructures import Headers, MutableHeaders
+from prometheus_client import Counter, Histogram
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from aistack.access.model import Principal
 from aistack.api import problems
 from aistack.api.endpoint import PRINCIPAL, ROUTE
-from aistack.api.limits import RateLimit, Routes, VerifyFrom
+from aistack.api.limits import RateLimit, Routes, VerifyFrom, header_of, set_headers
 from aistack.errors import AistackError, TooLargeError, UnauthenticatedError
 from aistack.kit import logs
 from aistack.limits.limiter import Limiter
@@ -26,7 +26,11 @@ _UNROUTED = frozenset({0, 401, 404, 405, 413, 429, 503})
 BROWSABLE = frozenset({"/docs", "/openapi.json", "/metrics"})
 """Pages that a browser or scraper opens: there the key may be the password of HTTP Basic."""
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_CSP = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+_NOTHING = b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+_CSP = (b"content-security-policy", _NOTHING)
+_CSP_OF_DOCS = (b"content-security-policy", _NOTHING + b"; style-src 'unsafe-inline'")
+_NO_SNIFF = (b"x-content-type-options", b"nosniff")
+_NO_STORE = (b"cache-control", b"no-store")
 _access = logging.getLogger("aistack.access_log")
 
 
@@ -65,11 +69,11 @@ class RequestId:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")
-        own = given if _ID.fullmatch(given) else uuid.uuid4().hex
+        given = header_of(scope, b"x-request-id")
+        own = given if _ID.fullmatch(given) else secrets.token_hex(16)
 
         def add(message: Message) -> None:
-            MutableHeaders(scope=message)["X-Request-Id"] = own
+            set_headers(message, (b"x-request-id", own.encode("ascii")))
 
         token = logs.request_id.set(own)
         try:
@@ -84,6 +88,8 @@ class AccessLog:
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app = app
         self.metrics = metrics
+        # Finding a series by its labels costs more than counting in it.
+        self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -105,16 +111,28 @@ class AccessLog:
             method, route = scope["method"], scope.get(ROUTE, "-")
             if route == "-" and status in _UNROUTED:
                 method = "-"  # a client's own words must not become labels
-            self.metrics.requests.labels(method, route, str(status)).inc()
-            self.metrics.request_seconds.labels(method, route).observe(seconds)
-            values = logs.fields(
-                method=scope["method"],
-                route=scope.get(ROUTE, "-"),
-                status=status,
-                ms=round(seconds * 1000, 1),
-                key=principal.key_id if principal else None,
+            self._count(method, route, status, seconds)
+            if _access.isEnabledFor(logging.INFO):
+                # Made here: Logger.info would look through the stack for who calls it.
+                record = logging.LogRecord(_access.name, logging.INFO, "", 0, "request", None, None)
+                record.fields = {
+                    "method": scope["method"],
+                    "route": scope.get(ROUTE, "-"),
+                    "status": status,
+                    "ms": round(seconds * 1000, 1),
+                    "key": principal.key_id if principal else None,
+                }
+                _access.handle(record)
+
+    def _count(self, method: str, route: str, status: int, seconds: float) -> None:
+        series = self._series.get((method, route, status))
+        if series is None:
+            series = self._series[method, route, status] = (
+                self.metrics.requests.labels(method, route, str(status)),
+                self.metrics.request_seconds.labels(method, route),
             )
-            _access.info("request", extra=values)
+        series[0].inc()
+        series[1].observe(seconds)
 
 
 class SecurityHeaders:
@@ -128,13 +146,10 @@ class SecurityHeaders:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        csp = _CSP + ("; style-src 'unsafe-inline'" if scope["path"] == "/docs" else "")
+        csp = _CSP_OF_DOCS if scope["path"] == "/docs" else _CSP
 
         def add(message: Message) -> None:
-            headers = MutableHeaders(scope=message)
-            headers["X-Content-Type-Options"] = "nosniff"
-            headers["Cache-Control"] = "no-store"
-            headers["Content-Security-Policy"] = csp
+            set_headers(message, _NO_SNIFF, _NO_STORE, csp)
 
         await self.app(scope, receive, _on_start(send, add))
 
@@ -177,10 +192,9 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        error = TooLargeError(f"the body is larger than limits.body_bytes, {self.limit} bytes")
-        length = Headers(scope=scope).get("content-length", "")
+        length = header_of(scope, b"content-length")
         if length.isdecimal() and (len(length) > 18 or int(length) > self.limit):
-            await problems.response(error)(scope, receive, send)
+            await problems.response(self._error())(scope, receive, send)
             return
         seen = 0
         started = exceeded = False
@@ -191,7 +205,7 @@ class BodyLimit:
             seen += len(message.get("body", b""))
             if seen > self.limit:
                 exceeded = True
-                raise error
+                raise self._error()
             return message
 
         async def guarded_send(message: Message) -> None:
@@ -207,7 +221,10 @@ class BodyLimit:
             if started or not exceeded:
                 raise
         if exceeded and not started:
-            await problems.response(error)(scope, receive, send)
+            await problems.response(self._error())(scope, receive, send)
+
+    def _error(self) -> TooLargeError:
+        return TooLargeError(f"the body is larger than limits.body_bytes, {self.limit} bytes")
 
 
 class Authentication:
@@ -229,7 +246,7 @@ class Authentication:
             return  # no WebSockets: ending without an answer makes the server refuse
         basic = scope["path"] in BROWSABLE and scope["method"] in ("GET", "HEAD")
         try:
-            key = presented_key(Headers(scope=scope), basic=basic)
+            key = presented_key(scope, basic=basic)
             scope[PRINCIPAL] = await self.verify(key, scope)
         except UnauthenticatedError:
             plain = UnauthenticatedError("no API key, or none that is valid now")
@@ -241,14 +258,14 @@ class Authentication:
         await self.app(scope, receive, send)
 
 
-def presented_key(headers: Headers, *, basic: bool) -> str:
+def presented_key(scope: Scope, *, basic: bool) -> str:
     """The key of ``Authorization: Bearer``, HTTP Basic where allowed, or ``X-API-Key``.
 
     Raises:
         UnauthenticatedError: there is none.
     """
-    scheme, _, value = headers.get("authorization", "").partition(" ")
-    key = headers.get("x-api-key", "")
+    scheme, _, value = header_of(scope, b"authorization").partition(" ")
+    key = header_of(scope, b"x-api-key")
     if scheme.lower() == "bearer":
         key = value.strip()
     elif scheme.lower() == "basic" and basic:

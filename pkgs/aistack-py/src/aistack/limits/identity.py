@@ -51,6 +51,8 @@ class Proxies:
             peer: the other end of the connection; None or empty for a unix socket.
             forwarded: the X-Forwarded-For headers in their order.
         """
+        if not forwarded:
+            return _of_peer(peer or LOCAL)
         hop = _parse(peer or LOCAL)
         if hop is None:
             return UNKNOWN
@@ -103,6 +105,12 @@ def _parse_entry(entry: str) -> _Address | None:
 def _is_port(text: str) -> bool:
     digits = text[1:]
     return text.startswith(":") and len(digits) <= 5 and digits.isascii() and digits.isdecimal()
+
+
+@lru_cache(maxsize=4096)
+def _of_peer(peer: str) -> str:
+    address = _parse(peer)
+    return UNKNOWN if address is None else _counted(address)
 
 
 def _counted(address: _Address) -> str:

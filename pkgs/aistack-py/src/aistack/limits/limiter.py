@@ -5,6 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Iterable
+from functools import lru_cache
 
 from aistack.errors import RateLimitedError, UnavailableError
 from aistack.limits.gcra import Clock, Decision, LocalLimiter, Rates
@@ -68,7 +69,7 @@ class Limiter:
         if per_minute is None and per_hour is None:
             return self.rates
         settings = self.settings
-        return Rates.of(per_minute or settings.per_minute, per_hour or settings.per_hour)
+        return _rates(per_minute or settings.per_minute, per_hour or settings.per_hour)
 
     def local(self) -> LocalLimiter:
         """Another table of clients, for those that must not push out the ones that hold keys."""
@@ -98,7 +99,9 @@ class Limiter:
         """
         started = time.perf_counter()
         rates = override or self.rates
-        decision = await self._ask_shared(identity, rates, weight)
+        decision = None
+        if self._shared is not None:
+            decision = await self._ask_shared(identity, rates, weight)
         if decision is None:
             if self._away and (self.settings.without_redis == "deny" or route in self._denied):
                 self.count("degraded")
@@ -148,6 +151,11 @@ class Limiter:
                 self._away = False
         self._degraded.set(0)
         log.info("redis answers again; limits are shared")
+
+
+@lru_cache(maxsize=1024)
+def _rates(per_minute: int, per_hour: int) -> Rates:
+    return Rates.of(per_minute, per_hour)
 
 
 def refusal(decision: Decision) -> RateLimitedError:

@@ -7,11 +7,12 @@ from aistack.errors import InvalidError
 from aistack.kit import logs
 from aistack.monitoring.metrics import Metrics
 from aistack.screening.credentials import CREDENTIALS
-from aistack.screening.detectors import Detector, Finding, position, scan
+from aistack.screening.detectors import Detector, Finding, Scanner, position
 from aistack.screening.patterns import PATTERNS
 from aistack.settings.schema import Screening, Validation
 
 DETECTORS: tuple[Detector, ...] = (*PATTERNS, *CREDENTIALS)
+_SCAN = Scanner(DETECTORS)
 _log = logging.getLogger(__name__)
 
 
@@ -46,7 +47,7 @@ class Screen:
         self._look(text, self._settings.documents, "documents", pointer)
 
     def _look(self, text: str, actions: Screening, section: str, pointer: str) -> None:
-        found = scan(text, DETECTORS)
+        found = _SCAN(text)
         if not found:
             return
         for one in found:
