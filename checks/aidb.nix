@@ -91,6 +91,8 @@ in
           machine.succeed(f"aistack keys revoke {keys[odd]}")
           t.assertIn("as root", machine.fail("runuser -u nobody -- aistack keys list 2>&1"))
           machine.succeed("runuser -u nobody -- aistack config check")
+          machine.succeed("runuser -u nobody -- aistack keys generate | grep -E '^aistack_'")
+          machine.succeed("chmod 0700 /root && cd /root && aistack keys list | grep -w admin")
 
       with subtest("HTTP answers through nginx, with a request id"):
           page = ask()
@@ -111,15 +113,18 @@ in
           t.assertEqual(status("/v1/query", "--data-binary @/tmp/large"), "413")
 
       with subtest("MCP answers the official client"):
+          arguments = json.dumps({"collection": "handbook", "query": question})
           out = machine.succeed(
               f"SSL_CERT_FILE={ca} ${lib.getExe' mcpClient "python3"} "
-              f"${./lib/mcp_client.py} {base}/mcp /root/key handbook '{question}'"
+              f"${./lib/mcp_client.py} {base}/mcp /root/key search {shlex.quote(arguments)}"
           )
           t.assertIn("Rebuild the index", out)
 
-      with subtest("a reboot keeps everything, and makes no second admin key"):
+      with subtest("a reboot keeps everything, and makes no second admin key or certificate"):
+          certificate = machine.succeed(f"sha256sum {ca}")
           machine.reboot()
           up()
+          t.assertEqual(machine.succeed(f"sha256sum {ca}"), certificate)
           t.assertEqual(ask()["hits"], page["hits"])
           machine.fail("test -e /var/lib/aistack-secrets/admin-key")
           again = json.loads(machine.succeed("aistack keys list --json"))
@@ -136,7 +141,7 @@ in
           t.assertEqual(again["hits"][0]["chunk_id"], page["hits"][0]["chunk_id"])
 
       with subtest("no secret is in the journal, in an argument or in the store"):
-          secrets = ["/root/key", "/var/lib/aistack-secrets/qdrant-api-key"]
+          secrets = ["/root/key", "/var/lib/aistack-qdrant-key/key"]
           for secret in secrets:
               machine.succeed(f"test -s {secret}")
               machine.fail(f"journalctl --no-pager | grep -qFf {secret}")

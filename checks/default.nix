@@ -7,19 +7,28 @@
 let
   inherit (pkgs.stdenv.hostPlatform) system;
   packages = self.packages.${system};
+  # The example host is of one platform; here it is built for each.
+  example =
+    (self.nixosConfigurations.example.extendModules {
+      modules = [ { nixpkgs.hostPlatform = lib.mkForce system; } ];
+    }).config;
   vm = import ./lib/vm.nix { inherit lib pkgs self; };
 in
 {
   devShell = self.devShells.${system}.default;
   docs = import ./docs.nix { inherit pkgs packages; };
   eval = import ./eval.nix { inherit lib pkgs self; };
-  example = self.nixosConfigurations.example.config.system.build.toplevel;
+  example = example.system.build.toplevel;
   formatting = import ./formatting.nix { inherit lib pkgs; };
   package = import ./package.nix { inherit (packages) aistack; };
-  scripts = import ./scripts.nix { inherit lib pkgs self; };
+  scripts = import ./scripts.nix {
+    inherit lib pkgs;
+    config = example;
+  };
 
   # These boot machines.
   aidb = vm ./aidb.nix;
+  coordinator = vm ./coordinator.nix;
   external = vm ./external.nix;
   guards = vm ./guards.nix;
   hardening = vm ./hardening.nix;

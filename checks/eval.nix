@@ -7,7 +7,9 @@
 }:
 let
   host = {
-    nixpkgs.hostPlatform = pkgs.stdenv.hostPlatform.system;
+    # One package set for all of these evaluations.
+    nixpkgs.pkgs = pkgs;
+    documentation.enable = false;
     boot.loader.grub.device = "/dev/vda";
     fileSystems."/" = {
       device = "/dev/vda1";
@@ -107,6 +109,12 @@ let
         url = "postgresql://aistack:secret@db/aistack";
       };
     };
+    testPasswordInQuery = complains "services.aistack.postgresql.url" {
+      postgresql = {
+        createLocally = false;
+        url = "postgresql://aistack@db/aistack?password=secret";
+      };
+    };
     testNoIndex = complains "services.aistack.qdrant.url" { qdrant.createLocally = false; };
     testTwoIndexes = complains "services.aistack.qdrant.url" { qdrant.url = "https://qdrant.test"; };
     testTwoRedis = complains "services.aistack.redis.url" { redis.url = "redis://redis.test"; };
@@ -165,9 +173,28 @@ let
         && lib.elem "aistack-migrate.service" (unit "aistack-aidb").wants;
       expected = true;
     };
-    testSettingsOfAHostWin = {
-      expr = (with' { settings.aidb.port = 9000; }).services.aistack.settings.aidb.port;
-      expected = 9000;
+    # nginx, the firewall and the sandbox go by the options: one place says it, or none.
+    testAnOptionAndItsSettingDoNotPart = refuses [ "settings" "aidb" "port" ] {
+      settings.aidb.port = 9000;
+    };
+    testSettingsWithoutAnOption = {
+      expr = (with' { settings.aidb.shutdown_s = 5; }).services.aistack.settings.aidb.shutdown_s;
+      expected = 5;
+    };
+    testFirewallLeavesTheBackendClosed = {
+      expr =
+        (with' {
+          openFirewall = true;
+          aidb.address = "0.0.0.0";
+          nginx = {
+            enable = true;
+            domain = "kb.test";
+          };
+        }).networking.firewall.allowedTCPPorts;
+      expected = [
+        80
+        443
+      ];
     };
     testSandboxCanBeOverridden = {
       expr =

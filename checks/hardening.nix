@@ -35,6 +35,7 @@
       with subtest("AIDB sees neither other users' processes nor homes, and writes nowhere"):
           pid = machine.get_unit_property("aistack-aidb.service", "MainPID")
           inside = f"nsenter --target {pid} --mount --user --preserve-credentials"
+          machine.succeed(f"{inside} test -e /etc/hosts")
           machine.fail(f"{inside} touch /var/lib/x")
           machine.succeed("touch /root/mark")
           machine.fail(f"{inside} test -e /root/mark")

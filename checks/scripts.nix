@@ -1,12 +1,11 @@
 # Every script that the modules generate passes shellcheck, and nothing of ours names a path that
 # NixOS lacks.
 {
+  config,
   lib,
   pkgs,
-  self,
 }:
 let
-  inherit (self.nixosConfigurations.example) config;
   units = lib.filterAttrs (name: _: lib.hasPrefix "aistack" name) config.systemd.units;
   command = lib.findFirst (
     p: p.name == "aistack"

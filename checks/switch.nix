@@ -13,8 +13,13 @@
     };
 
     specialisation = {
+      stopping.configuration.services.aistack.settings.coordinator.shutdown_s = 7;
       logging.configuration.services.aistack.settings.log.level = "debug";
       database.configuration.services.aistack.settings.postgres.pool_max = 5;
+
+      upgrade.configuration.services.aistack.package = lib.mkForce (
+        (pkgs.callPackage ../pkgs/aistack-py/package.nix { }).overrideAttrs { RELEASE = "next"; }
+      );
 
       # What the build would have refused, forced past it: the switch must refuse it too.
       broken.configuration.environment.etc."aistack/config.toml".source = lib.mkForce (
@@ -30,7 +35,9 @@
     { nodes, ... }:
     ''
       system = "${nodes.machine.system.build.toplevel}"
-      units = ["postgresql", "qdrant", "redis-aistack", "nginx", "aistack-secrets", "aistack-migrate", "aistack-aidb"]
+      stores = ["postgresql", "qdrant", "redis-aistack", "nginx", "aistack-qdrant-key", "aistack-certificate"]
+      ours = {"aistack-aidb", "aistack-coordinator"}
+      units = [*stores, "aistack-secrets", "aistack-migrate", *ours]
 
 
       def runs():
@@ -59,19 +66,30 @@
           t.assertIn("did you mean port?", out)
           t.assertEqual(restarted(before), set())
 
-      with subtest("AIDB alone reads the log's level"):
+      with subtest("a section is read by its own service alone"):
+          switch("stopping")
+          t.assertEqual(restarted(before), {"aistack-coordinator"})
+
+      with subtest("the services alone read the log's level"):
+          before = runs()
           switch("logging")
-          t.assertEqual(restarted(before), {"aistack-aidb"})
+          t.assertEqual(restarted(before), ours)
           machine.wait_for_unit("aistack-aidb.service")
 
       with subtest("the migration reads the database's settings too"):
           before = runs()
           switch("database")
-          t.assertEqual(restarted(before), {"aistack-aidb", "aistack-migrate"})
+          t.assertEqual(restarted(before), ours | {"aistack-migrate"})
 
       with subtest("the same configuration again changes nothing"):
           before = runs()
           switch("database")
           t.assertEqual(restarted(before), set())
+
+      with subtest("an upgrade of the package leaves the stores and nginx alone"):
+          before = runs()
+          switch("upgrade")
+          t.assertEqual(restarted(before), ours | {"aistack-migrate", "aistack-secrets"})
+          machine.wait_for_unit("aistack-aidb.service")
     '';
 }

@@ -9,6 +9,7 @@
     ./stores
     ./embeddings
     ./aidb
+    ./coordinator
     ./nginx
   ];
 }

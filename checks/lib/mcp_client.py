@@ -1,6 +1,7 @@
-"""Asks a collection over MCP with the official client: URL KEY_FILE COLLECTION QUESTION."""
+"""Calls a tool over MCP with the official client: URL KEY_FILE TOOL ARGUMENTS (JSON)."""
 
 import asyncio
+import json
 import sys
 from pathlib import Path
 
@@ -8,7 +9,8 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 
 
-async def main(url: str, key_file: str, collection: str, question: str) -> None:
+async def main(url: str, key_file: str, tool: str, arguments: str) -> None:
+    """Print what the tool answers, as JSON."""
     key = Path(key_file).read_text().strip()
     headers = {"Authorization": f"Bearer {key}"}
     async with (
@@ -16,11 +18,11 @@ async def main(url: str, key_file: str, collection: str, question: str) -> None:
         ClientSession(read, write) as session,
     ):
         await session.initialize()
-        tools = {tool.name for tool in (await session.list_tools()).tools}
-        assert "search" in tools, tools
-        answer = await session.call_tool("search", {"collection": collection, "query": question})
+        tools = {found.name for found in (await session.list_tools()).tools}
+        assert tool in tools, tools
+        answer = await session.call_tool(tool, json.loads(arguments))
         assert not answer.isError, answer
-        print(answer.structuredContent)
+        print(json.dumps(answer.structuredContent))
 
 
 asyncio.run(main(*sys.argv[1:]))

@@ -7,30 +7,43 @@
 }:
 let
   cfg = config.services.aistack;
+  hardening = import ../lib/hardening.nix { inherit lib; };
 
-  # The command works as the services do: same user, same credentials, no rights of root. Files to
-  # import must therefore be readable by the user aistack.
-  sandbox = [
-    "User=aistack"
-    "Group=aistack"
-    "NoNewPrivileges=yes"
-    "ProtectSystem=strict"
-    "ProtectHome=read-only"
-    "PrivateDevices=yes"
-    "ProtectKernelTunables=yes"
-    "ProtectControlGroups=yes"
-    "RestrictSUIDSGID=yes"
-    "CapabilityBoundingSet="
-  ]
-  ++ map (group: "SupplementaryGroups=${group}") cfg.aidb.extraGroups
-  ++ map (credential: "LoadCredential=${credential}") cfg.loadCredential;
+  # The command works as the services do: same user, same credentials, same sandbox, no rights of
+  # root. Files to import must therefore be readable by the user aistack.
+  properties =
+    lib.mapAttrs (_: value: value.content) (
+      hardening.sandbox [
+        hardening.relax.network
+        {
+          # What is imported may lie in /tmp or in a home, where its owner lets others read it.
+          PrivateTmp = false;
+          ProtectHome = "read-only";
+        }
+      ]
+    )
+    // {
+      User = "aistack";
+      Group = "aistack";
+      SupplementaryGroups = cfg.socketGroups;
+      LoadCredential = cfg.loadCredential;
+    };
+
+  text = value: if lib.isBool value then lib.boolToYesNo value else toString value;
+  lines = lib.concatLists (
+    lib.mapAttrsToList (name: value: map (one: "${name}=${text one}") (lib.toList value)) properties
+  );
 
   command = pkgs.writeShellApplication {
     name = "aistack";
+    runtimeInputs = [
+      pkgs.coreutils
+      pkgs.util-linux
+    ];
     text = ''
       # Nothing of ours needs a service for these.
-      case "''${1:-}" in
-        "" | -h | --help | --version | config)
+      case "''${1:-} ''${2:-}" in
+        " "* | "-h "* | "--help "* | "--version "* | "config "* | "keys generate")
           exec ${lib.getExe cfg.package} "$@"
           ;;
       esac
@@ -38,15 +51,21 @@ let
         echo "aistack: run this as root: the stack's credentials are root's (sudo aistack ...)" >&2
         exit 77
       fi
+      if ! runuser -u aistack -- test -x .; then
+        echo "aistack: the user aistack cannot enter $PWD: relative paths begin at /" >&2
+        cd /
+      fi
       terminal=--pipe
       if [[ -t 0 && -t 1 ]]; then
         terminal=--pty
       fi
+      # Without a description of our own, systemd would log all arguments.
       exec ${lib.getExe' config.systemd.package "systemd-run"} \
         --quiet --wait --collect --service-type=exec --expand-environment=no "$terminal" \
-        --slice=aistack.slice --same-dir --setenv=LANG=C.UTF-8 \
+        --description="aistack $1, run by an administrator" \
+        --slice=aistack.slice --working-directory="$PWD" --setenv=LANG=C.UTF-8 \
         --setenv=AISTACK_CONFIG=/etc/aistack/config.toml \
-        ${lib.concatMapStringsSep " \\\n  " (line: "--property=${lib.escapeShellArg line}") sandbox} \
+        ${lib.concatMapStringsSep " \\\n  " (line: "--property=${lib.escapeShellArg line}") lines} \
         -- ${lib.getExe cfg.package} "$@"
     '';
   };

@@ -14,6 +14,13 @@ in
     '';
   };
 
+  options.services.aistack.socketGroups = lib.mkOption {
+    type = lib.types.listOf lib.types.str;
+    default = [ ];
+    internal = true;
+    description = "Groups of the local stores whose sockets the services reach.";
+  };
+
   options.services.aistack.loadCredential = lib.mkOption {
     type = lib.types.listOf lib.types.str;
     internal = true;

@@ -13,6 +13,7 @@ in
     ./cli.nix
     ./collections.nix
     ./credentials.nix
+    ./migrate.nix
     ./secrets.nix
     ./settings.nix
   ];
@@ -32,7 +33,8 @@ in
       default = false;
       description = ''
         Whether to open the firewall for what this host serves: HTTP and HTTPS where
-        {option}`services.aistack.nginx.enable` is set, else AIDB's own port.
+        {option}`services.aistack.nginx.enable` is set, else the port of each service that listens
+        beyond loopback.
       '';
     };
   };
@@ -56,7 +58,10 @@ in
 
     assertions = [
       {
-        assertion = cfg.openFirewall -> (cfg.nginx.enable || !cfg.aidb.onLoopback);
+        assertion =
+          cfg.openFirewall
+          ->
+            cfg.nginx.enable || !cfg.aidb.onLoopback || (cfg.coordinator.enable && !cfg.coordinator.onLoopback);
         message = ''
           services.aistack.openFirewall is set, but nothing listens beyond loopback
           (services.aistack.aidb.address is "${cfg.aidb.address}"). Set services.aistack.nginx.enable,

@@ -1,5 +1,4 @@
-# What the administrator does not supply is made on the host, once: the key of the local Qdrant
-# server and the first admin key.
+# The first admin key: made on the host, once, unless the administrator supplies it.
 {
   config,
   lib,
@@ -9,47 +8,7 @@
 let
   cfg = config.services.aistack;
   hardening = import ../lib/hardening.nix { inherit lib; };
-
   state = "/var/lib/aistack-secrets";
-  makesAdminKey = cfg.adminKeyFile == null;
-  qdrant = cfg.qdrant.createLocally;
-  makesQdrantKey = qdrant && cfg.qdrant.apiKeyFile == null;
-
-  script = ''
-    cd "$STATE_DIRECTORY"
-
-    # A file appears whole or not at all, whenever this is killed.
-    put() {
-      cat > ".$1.new"
-      sync ".$1.new"
-      mv ".$1.new" "$1"
-    }
-  ''
-  + lib.optionalString makesQdrantKey ''
-
-    if [[ ! -s qdrant-api-key ]]; then
-      od --address-radix=n --format=x1 --read-bytes=32 /dev/urandom | tr -d ' \n' | put qdrant-api-key
-    fi
-  ''
-  + lib.optionalString qdrant ''
-
-    # Qdrant takes its key from the environment only.
-    key=$(< ${if makesQdrantKey then "qdrant-api-key" else ''"$CREDENTIALS_DIRECTORY/qdrant-api-key"''})
-    if [[ ! $key =~ ^[A-Za-z0-9._~+/=-]+$ ]]; then
-      echo "services.aistack.qdrant.apiKeyFile: the key must be one line of letters, digits and ._~+/=-" >&2
-      exit 1
-    fi
-    printf 'QDRANT__SERVICE__API_KEY=%s\n' "$key" > "$RUNTIME_DIRECTORY/qdrant.env"
-  ''
-  + lib.optionalString makesAdminKey ''
-
-    # Made once: who moves the file to a password store and deletes it gets no second key.
-    if [[ ! -e admin-key.made ]]; then
-      ${lib.getExe cfg.package} keys generate | put admin-key
-      : > admin-key.made
-      echo "the first admin key lies in ${state}/admin-key, for root alone: store it safely"
-    fi
-  '';
 in
 {
   options.services.aistack.adminKeyFile = lib.mkOption {
@@ -62,24 +21,29 @@ in
       {file}`${state}/admin-key`, readable by root alone; delete the file when the key is stored
       elsewhere.
 
-      A key that is revoked stays so, whatever this file holds.
+      Another key in this file is made a key beside the old one: revoke that with
+      {command}`aistack keys revoke`. A key that is revoked stays so, whatever this file holds.
     '';
   };
 
   config = lib.mkIf cfg.enable {
-    services.aistack.credentials = lib.mkIf makesQdrantKey {
-      qdrant-api-key = "${state}/qdrant-api-key";
-    };
-
     systemd.services.aistack-secrets = {
-      description = "aistack secrets that the administrator does not supply";
-      # Not part of the target: what it made stays for Qdrant while our services are stopped.
+      description = "aistack's first admin key";
       wantedBy = [ "aistack.target" ];
-      before = lib.optional qdrant "qdrant.service";
-      requiredBy = lib.optional qdrant "qdrant.service";
       path = [ pkgs.coreutils ];
       enableStrictShellChecks = true;
-      inherit script;
+      script = lib.optionalString (cfg.adminKeyFile == null) ''
+        cd "$STATE_DIRECTORY"
+        # Made once: who moves the file to a password store and deletes it gets no second key.
+        if [[ ! -e admin-key.made && ! -e admin-key ]]; then
+          ${lib.getExe cfg.package} keys generate > .admin-key.new
+          sync .admin-key.new
+          mv .admin-key.new admin-key
+          echo "the first admin key lies in ${state}/admin-key, for root alone: store it safely"
+        fi
+        : > admin-key.made
+        sync . admin-key.made
+      '';
 
       serviceConfig = hardening.sandbox [ hardening.relax.root ] // {
         Type = "oneshot";
@@ -87,9 +51,6 @@ in
         Slice = "aistack.slice";
         StateDirectory = "aistack-secrets";
         StateDirectoryMode = "0700";
-        RuntimeDirectory = "aistack-secrets";
-        RuntimeDirectoryMode = "0700";
-        LoadCredential = lib.optional (qdrant && !makesQdrantKey) "qdrant-api-key:${cfg.qdrant.apiKeyFile}";
       };
     };
   };

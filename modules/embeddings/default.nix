@@ -66,12 +66,12 @@ in
       credentials = lib.mkIf (emb.apiKeyFile != null) { embeddings-api-key = emb.apiKeyFile; };
 
       settings.embeddings = {
-        endpoint = lib.mkDefault emb.endpoint;
-        model = lib.mkDefault emb.model;
-        dimension = lib.mkDefault emb.dimension;
+        endpoint = emb.endpoint;
+        model = emb.model;
+        dimension = emb.dimension;
       }
       // lib.optionalAttrs (emb.apiKeyFile != null) {
-        api_key_file = lib.mkDefault "credential:embeddings-api-key";
+        api_key_file = "credential:embeddings-api-key";
       };
     };
   };

@@ -7,7 +7,7 @@ in
 {
   options.services.aistack.embeddings.llamaCpp = {
     model = lib.mkOption {
-      type = lib.types.nullOr lib.types.path;
+      type = lib.types.nullOr lib.types.externalPath;
       default = null;
       example = "/var/lib/models/nomic-embed-text-v1.5.Q8_0.gguf";
       description = ''
@@ -30,7 +30,14 @@ in
       enable = true;
       host = "127.0.0.1";
       inherit (local) model port;
-      extraFlags = [ "--embeddings" ];
+      extraFlags = [
+        "--embeddings"
+        # Else an input of more than 512 tokens is refused.
+        "--batch-size"
+        "2048"
+        "--ubatch-size"
+        "2048"
+      ];
     };
 
     services.aistack.embeddings = {

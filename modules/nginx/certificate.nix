@@ -1,4 +1,5 @@
-# The virtual host's certificate: files of the administrator's, or a self-signed one.
+# The virtual host's certificate, where nginx finds it: the administrator's files, or a self-signed
+# one. A host that sets enableACME or useACMEHost on the virtual host needs neither.
 {
   config,
   lib,
@@ -11,7 +12,11 @@ let
   at = "services.aistack.nginx";
 
   state = "/var/lib/aistack-tls";
-  own = cfg.nginx.certificateFile != null;
+  supplied = cfg.nginx.certificateFile != null;
+  named = cfg.enable && cfg.nginx.enable && cfg.nginx.domain != null;
+  vhost = config.services.nginx.virtualHosts.${cfg.nginx.domain};
+  enabled = named && !vhost.enableACME && vhost.useACMEHost == null;
+
   request = pkgs.writeText "aistack-certificate-request.cnf" ''
     [req]
     prompt = no
@@ -29,7 +34,28 @@ let
     subjectKeyIdentifier = hash
     authorityKeyIdentifier = keyid:always
   '';
-  enabled = cfg.enable && cfg.nginx.enable && cfg.nginx.domain != null;
+
+  # nginx reads its key as its own user, so root's file is handed on to its group.
+  copy = ''
+    install -m 0640 "$CREDENTIALS_DIRECTORY/key" .key.new
+    install -m 0640 "$CREDENTIALS_DIRECTORY/cert" .cert.new
+  '';
+
+  make = ''
+    # Each answer is judged by its text: the exit status of -checkend is not to be relied upon.
+    good() {
+      [[ $(openssl x509 -in cert.pem -noout -checkend 2592000 2>&1) == *"will not expire"* ]] &&
+        [[ $(openssl x509 -in cert.pem -noout -checkhost "$DOMAIN" 2>&1) == *"does match"* ]] &&
+        [[ $(openssl x509 -in cert.pem -noout -pubkey) == "$(openssl pkey -in key.pem -pubout)" ]]
+    }
+    # Clients were told to trust it: kept while it is of this name and good for another month.
+    if [[ -s cert.pem && -s key.pem ]] && good; then
+      exit 0
+    fi
+    openssl req -x509 -config ${request} -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
+      -days 825 -keyout .key.new -out .cert.new
+    chmod 0640 .key.new
+  '';
 in
 {
   options.services.aistack.nginx = {
@@ -38,8 +64,9 @@ in
       default = null;
       example = "/run/secrets/kb.example.org.pem";
       description = ''
-        The certificate with its chain, in PEM. With `null`, a self-signed one is made on the host,
-        which clients must be told to trust ({file}`${state}/cert.pem`).
+        The certificate with its chain, in PEM; only root need read it. After a renewal, restart
+        {command}`aistack-certificate` and reload nginx. With `null`, a self-signed one is made on
+        the host, which clients must be told to trust ({file}`${state}/cert.pem`).
       '';
     };
 
@@ -61,25 +88,20 @@ in
       ];
     })
 
-    (lib.mkIf enabled {
-      services.nginx.virtualHosts.${cfg.nginx.domain} =
-        if own then
-          {
-            sslCertificate = cfg.nginx.certificateFile;
-            sslCertificateKey = cfg.nginx.certificateKeyFile;
-          }
-        else
-          {
-            sslCertificate = "${state}/cert.pem";
-            sslCertificateKey = "${state}/key.pem";
-          };
+    (lib.mkIf named {
+      # Defaults: with ACME, NixOS sets its own.
+      services.nginx.virtualHosts.${cfg.nginx.domain} = {
+        sslCertificate = lib.mkDefault "${state}/cert.pem";
+        sslCertificateKey = lib.mkDefault "${state}/key.pem";
+      };
     })
 
-    (lib.mkIf (enabled && !own) {
+    (lib.mkIf enabled {
       systemd.services.aistack-certificate = {
-        description = "aistack self-signed certificate";
+        description = "certificate of aistack's virtual host";
+        # Not required: a failure here must not take other virtual hosts down.
+        wantedBy = [ "nginx.service" ];
         before = [ "nginx.service" ];
-        requiredBy = [ "nginx.service" ];
         path = [
           pkgs.coreutils
           pkgs.openssl
@@ -88,17 +110,13 @@ in
         environment.DOMAIN = cfg.nginx.domain;
         script = ''
           cd "$STATE_DIRECTORY"
-          # Kept while it is of this name and good for another month.
-          if openssl x509 -in cert.pem -noout -checkend 2592000 -checkhost "$DOMAIN" 2> /dev/null |
-            grep -q 'does match'; then
-            exit 0
-          fi
-          openssl req -x509 -config ${request} -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
-            -days 825 -keyout .key.new -out .cert.new
-          chmod 0640 .key.new
+        ''
+        + (if supplied then copy else make)
+        + ''
           sync .key.new .cert.new
           mv .key.new key.pem
           mv .cert.new cert.pem
+          sync .
         '';
 
         serviceConfig = hardening.sandbox [ ] // {
@@ -110,13 +128,17 @@ in
           StateDirectory = "aistack-tls";
           StateDirectoryMode = "0750";
           UMask = "0027";
+          LoadCredential = lib.optionals supplied [
+            "cert:${cfg.nginx.certificateFile}"
+            "key:${cfg.nginx.certificateKeyFile}"
+          ];
         };
       };
 
       users.users.aistack-tls = {
         isSystemUser = true;
         group = "aistack-tls";
-        description = "aistack's self-signed certificate";
+        description = "aistack's certificate";
       };
       users.groups.aistack-tls = { };
     })

@@ -3,10 +3,21 @@
 let
   cfg = config.services.aistack;
   at = "services.aistack.nginx";
-  address = if lib.hasInfix ":" cfg.aidb.address then "[${cfg.aidb.address}]" else cfg.aidb.address;
+  enabled = cfg.nginx.enable && cfg.nginx.domain != null;
+  coordinator = enabled && cfg.coordinator.enable;
 
-  proxy = more: {
-    proxyPass = "http://aistack-aidb";
+  upstream =
+    service:
+    let
+      host = if lib.hasInfix ":" service.address then "[${service.address}]" else service.address;
+    in
+    {
+      servers."${host}:${toString service.port}" = { };
+      extraConfig = "keepalive 32;";
+    };
+
+  proxy = to: more: {
+    proxyPass = "http://${to}";
     recommendedProxySettings = true;
     # Stated here, because headers set in a location end the inheritance of all outer ones.
     extraConfig = ''
@@ -16,6 +27,11 @@ let
     ''
     + more;
   };
+  # Answers of MCP may be streams.
+  streams = ''
+    proxy_buffering off;
+    proxy_read_timeout 300s;
+  '';
 in
 {
   imports = [
@@ -26,7 +42,7 @@ in
 
   options.services.aistack.nginx = {
     enable = lib.mkEnableOption ''
-      an nginx virtual host in front of AIDB, which listens on all addresses with TLS. The firewall
+      an nginx virtual host in front of AIDB and, below `/coordinator/`, the coordinator, which listens on all addresses with TLS. The firewall
       stays closed until {option}`services.aistack.openFirewall`'';
 
     domain = lib.mkOption {
@@ -50,27 +66,29 @@ in
       443
     ];
 
-    services.aistack.aidb.allowedHosts = lib.mkIf (cfg.nginx.enable && cfg.nginx.domain != null) [
-      cfg.nginx.domain
-    ];
+    services.aistack = lib.mkIf enabled {
+      aidb.allowedHosts = [ cfg.nginx.domain ];
+      coordinator.allowedHosts = [ cfg.nginx.domain ];
+    };
 
-    services.nginx = lib.mkIf (cfg.nginx.enable && cfg.nginx.domain != null) {
+    services.nginx = lib.mkIf enabled {
       enable = true;
       recommendedTlsSettings = lib.mkDefault true;
 
-      upstreams.aistack-aidb = {
-        servers."${address}:${toString cfg.aidb.port}" = { };
-        extraConfig = "keepalive 32;";
+      upstreams = {
+        aistack-aidb = upstream cfg.aidb;
+        aistack-coordinator = lib.mkIf coordinator (upstream cfg.coordinator);
       };
 
       virtualHosts.${cfg.nginx.domain} = {
-        forceSSL = true;
-        locations."/" = proxy "";
-        # Answers of MCP may be streams.
-        locations."= /mcp" = proxy ''
-          proxy_buffering off;
-          proxy_read_timeout 300s;
-        '';
+        forceSSL = lib.mkDefault true;
+        locations = {
+          "/" = proxy "aistack-aidb" "";
+          "= /mcp" = proxy "aistack-aidb" streams;
+          # Both have paths below /v1: the coordinator's have a prefix, which it does not see.
+          "/coordinator/" = lib.mkIf coordinator (proxy "aistack-coordinator/" "");
+          "= /coordinator/mcp" = lib.mkIf coordinator (proxy "aistack-coordinator/mcp" streams);
+        };
       };
     };
   };

@@ -25,18 +25,25 @@ in
     services.nginx = {
       # 1 MiB holds the state of about 16,000 addresses.
       commonHttpConfig = ''
-        limit_req_zone $binary_remote_addr zone=aistack_requests:4m rate=${toString perAddress}r/m;
-        limit_conn_zone $binary_remote_addr zone=aistack_connections:4m;
+        # IPv6 counts by /64, which is the least that one customer has.
+        map $remote_addr $aistack_client {
+          "~^(?<net>[0-9a-f]+:[0-9a-f]+:[0-9a-f]+:[0-9a-f]+):" $net;
+          "~^(?<net>[0-9a-f:]+?)::" $net;
+          default $binary_remote_addr;
+        }
+        limit_req_zone $aistack_client zone=aistack_requests:4m rate=${toString perAddress}r/m;
+        limit_conn_zone $aistack_client zone=aistack_connections:4m;
+
+        # A client that trickles its header holds nothing for long. It counts here alone: until the
+        # header is read, no virtual host is chosen.
+        client_header_timeout 10s;
       '';
 
       virtualHosts.${cfg.nginx.domain}.extraConfig = ''
         client_max_body_size ${toString limits.body_bytes};
 
-        # A client that trickles its request holds nothing for long.
-        client_header_timeout 10s;
         client_body_timeout 10s;
         send_timeout 30s;
-        large_client_header_buffers 4 8k;
 
         limit_conn aistack_connections 100;
         limit_conn_status 429;

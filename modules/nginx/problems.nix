@@ -14,17 +14,15 @@ let
       kind = "rate-limited";
       title = "Too many requests";
       detail = "too many requests from this address";
-      retryAfter = 10;
     };
-    "502" = unavailable 2;
-    "503" = unavailable 2;
-    "504" = unavailable 10;
+    "502" = unavailable;
+    "503" = unavailable;
+    "504" = unavailable;
   };
-  unavailable = retryAfter: {
+  unavailable = {
     kind = "unavailable";
     title = "Not available now";
     detail = "the service does not answer";
-    inherit retryAfter;
   };
 
   body =
@@ -49,16 +47,10 @@ in
       locations = lib.mapAttrs' (
         status: p:
         lib.nameValuePair "@aistack_${status}" {
+          # No add_header here: it would end the inheritance of the host's own headers.
           extraConfig = ''
             internal;
             default_type application/problem+json;
-            add_header X-Request-Id $request_id always;
-            add_header X-Content-Type-Options nosniff always;
-          ''
-          + lib.optionalString (p ? retryAfter) ''
-            add_header Retry-After ${toString p.retryAfter} always;
-          ''
-          + ''
             return ${status} '${body status p}';
           '';
         }

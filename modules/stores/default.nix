@@ -3,6 +3,7 @@
   imports = [
     ./postgresql.nix
     ./qdrant.nix
+    ./qdrant-key.nix
     ./redis.nix
   ];
 }

@@ -17,7 +17,7 @@ in
     };
 
     url = lib.mkOption {
-      type = lib.types.nullOr lib.types.str;
+      type = lib.types.nullOr (lib.types.strMatching "postgres(ql)?://.+");
       default = null;
       example = "postgresql://aistack@db.internal/aistack?sslmode=verify-full&sslrootcert=/etc/ssl/certs/ca-bundle.crt";
       description = ''
@@ -51,7 +51,9 @@ in
         '';
       }
       {
-        assertion = store.url != null -> builtins.match "[a-z]+://[^/?@]*:[^/?@]*@.*" store.url == null;
+        assertion =
+          store.url != null
+          -> builtins.match "([a-z]+://[^/?@]*:[^/?@]*@.*)|(.*[?&](ssl)?password=.*)" store.url == null;
         message = ''
           ${at}.url contains a password, which everyone could read in the store. Take it out of the
           URL and set ${at}.passwordFile.
@@ -74,12 +76,10 @@ in
       credentials = lib.mkIf (store.passwordFile != null) { postgres-password = store.passwordFile; };
 
       settings.postgres = {
-        dsn = lib.mkDefault (
-          if store.url != null then store.url else "host=/run/postgresql dbname=aistack user=aistack"
-        );
+        dsn = (if store.url != null then store.url else "host=/run/postgresql dbname=aistack user=aistack");
       }
       // lib.optionalAttrs (store.passwordFile != null) {
-        password_file = lib.mkDefault "credential:postgres-password";
+        password_file = "credential:postgres-password";
       };
     };
   };

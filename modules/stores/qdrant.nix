@@ -71,21 +71,16 @@ in
       };
     };
 
-    # The key comes by the environment, since Qdrant has no other way, from a file of root's.
-    systemd.services.qdrant = lib.mkIf store.createLocally {
-      serviceConfig.EnvironmentFile = "/run/aistack-secrets/qdrant.env";
-    };
-
     services.aistack = {
       credentials = lib.mkIf (store.apiKeyFile != null) { qdrant-api-key = store.apiKeyFile; };
 
       settings.qdrant = {
-        url = lib.mkDefault (
+        url = (
           if store.createLocally then "http://${service.host}:${toString service.http_port}" else store.url
         );
       }
       // lib.optionalAttrs (store.createLocally || store.apiKeyFile != null) {
-        api_key_file = lib.mkDefault "credential:qdrant-api-key";
+        api_key_file = "credential:qdrant-api-key";
       };
     };
   };

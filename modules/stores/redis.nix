@@ -49,7 +49,9 @@ in
         message = "${at}.passwordFile is set, but ${at}.url is null: name the server that it is for.";
       }
       {
-        assertion = store.url != null -> builtins.match "[a-z]+://[^/@]*:[^/@]+@.*" store.url == null;
+        assertion =
+          store.url != null
+          -> builtins.match "([a-z]+://[^/@]*:[^/@]+@.*)|(.*[?&]password=.*)" store.url == null;
         message = ''
           ${at}.url contains a password, which everyone could read in the store. Take it out of the
           URL and set ${at}.passwordFile.
@@ -68,14 +70,14 @@ in
     };
 
     services.aistack = {
-      aidb.extraGroups = lib.mkIf store.createLocally [ server.group ];
+      socketGroups = lib.mkIf store.createLocally [ server.group ];
       credentials = lib.mkIf (store.passwordFile != null) { redis-password = store.passwordFile; };
 
       settings.redis =
-        lib.optionalAttrs store.createLocally { url = lib.mkDefault "unix://${server.unixSocket}"; }
-        // lib.optionalAttrs (store.url != null) { url = lib.mkDefault store.url; }
+        lib.optionalAttrs store.createLocally { url = "unix://${server.unixSocket}"; }
+        // lib.optionalAttrs (store.url != null) { url = store.url; }
         // lib.optionalAttrs (store.passwordFile != null) {
-          password_file = lib.mkDefault "credential:redis-password";
+          password_file = "credential:redis-password";
         };
     };
   };

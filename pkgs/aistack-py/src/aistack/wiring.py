@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from aistack.access.keys import Keys
+from aistack.coordinator.parts import Coordinator, open_coordinator
 from aistack.errors import AistackError
 from aistack.jobs.ledger import Ledger
 from aistack.jobs.metrics import JobMetrics
@@ -22,7 +23,7 @@ from aistack.limits.limiter import Limiter
 from aistack.migrations.runner import require_schema
 from aistack.monitoring.metrics import Metrics
 from aistack.screening.screen import Screen
-from aistack.settings.schema import Settings
+from aistack.settings.schema import Server, Settings
 from aistack.stores.postgres import Postgres
 from aistack.stores.qdrant import Qdrant
 from aistack.stores.redis import Redis
@@ -42,6 +43,7 @@ class Stack:
     generations: Generations
     indexer: Indexer
     keys: Keys
+    coordinator: Coordinator
     limiter: Limiter
     metrics: Metrics
     job_metrics: JobMetrics
@@ -58,8 +60,12 @@ class Stack:
 
 
 @asynccontextmanager
-async def open_stack(settings: Settings, *, index: bool = True) -> AsyncIterator[Stack]:
+async def open_stack(
+    settings: Settings, *, index: bool = True, server: Server | None = None
+) -> AsyncIterator[Stack]:
     """Open everything; with ``index`` the indexer works in the background.
+
+    ``server`` is the section of the service that opens it; None: aidb's.
 
     The database must be migrated (`aistack migrate`).
 
@@ -76,7 +82,7 @@ async def open_stack(settings: Settings, *, index: bool = True) -> AsyncIterator
         limiter = Limiter(settings.rate_limits, settings.redis, metrics, secret)
         resources.push_async_callback(limiter.close)
         if index:  # a service; a command takes a connection or two
-            await postgres.check_capacity(settings.aidb.workers)
+            await postgres.check_capacity((server or settings.aidb).workers)
         qdrant = Qdrant(settings.qdrant)
         resources.push_async_callback(qdrant.close)
         redis = Redis(settings.redis)
@@ -92,17 +98,25 @@ async def open_stack(settings: Settings, *, index: bool = True) -> AsyncIterator
         collections = Collections(postgres, settings)
         await collections.ensure()
         await generations.ensure()
+        documents = Documents(postgres, settings, signer, screen)
+        search = Search(postgres, vectors, embedder, settings, signer, metrics, screen)
+        coordinator = await resources.enter_async_context(
+            open_coordinator(
+                settings, postgres, redis, documents, search, embedder, signer, metrics, screen
+            )
+        )
         stack = Stack(
             settings=settings,
             postgres=postgres,
             qdrant=qdrant,
             redis=redis,
-            documents=Documents(postgres, settings, signer, screen),
+            documents=documents,
             collections=collections,
-            search=Search(postgres, vectors, embedder, settings, signer, metrics, screen),
+            search=search,
             generations=generations,
             indexer=Indexer(postgres, vectors, embedder, generations, metrics),
             keys=Keys(postgres),
+            coordinator=coordinator,
             limiter=limiter,
             metrics=metrics,
             job_metrics=JobMetrics(Ledger(postgres)),

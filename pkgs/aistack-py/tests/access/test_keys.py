@@ -1,8 +1,11 @@
-from datetime import UTC, datetime, timedelta
+import asyncio
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
 from aistack.access.keys import Keys, generate
+from aistack.access.model import Principal
 from aistack.errors import InvalidError, NotFoundError, UnauthenticatedError, UnavailableError
 from aistack.settings.schema import Postgres as PostgresSettings
 from aistack.settings.schema import Settings
@@ -131,3 +134,34 @@ async def test_what_is_done_to_a_key_is_written_down(keys: Keys) -> None:
     assert len(await keys.events(limit=2)) == 2
     with pytest.raises(NotFoundError):
         await keys.events("000000000000")
+
+
+async def test_many_at_once_are_one_look_up(settings: Settings) -> None:
+    async with open_stack(settings, index=False) as stack:
+        new = await stack.keys.create(name="busy", scopes=["read"])
+        looked_up = 0
+        plain = stack.keys._look_up
+
+        async def counted(key_id: str, digest: bytes) -> Principal:
+            nonlocal looked_up
+            looked_up += 1
+            return await plain(key_id, digest)
+
+        stack.keys._look_up = counted  # type: ignore[method-assign]
+        found = await asyncio.gather(*(stack.keys.verify(new.key) for _ in range(300)))
+        assert len({p.key_id for p in found}) == 1
+        assert looked_up == 1
+        assert not stack.keys._asked
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"per_minute": 3_000_000_000},
+        {"per_hour": 0},
+        {"expires_at": datetime(9999, 12, 31, 23, 59, tzinfo=timezone(timedelta(hours=-12)))},
+    ],
+)
+async def test_what_the_database_cannot_hold_is_refused(keys: Keys, wrong: dict[str, Any]) -> None:
+    with pytest.raises(InvalidError):
+        await keys.create(name="x", scopes=["read"], **wrong)

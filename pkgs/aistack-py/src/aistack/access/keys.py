@@ -1,5 +1,6 @@
 """API keys: made, checked in constant time, rotated with an overlap, revoked."""
 
+import asyncio
 import hashlib
 import hmac
 import re
@@ -30,6 +31,8 @@ _REMEMBER_S = 5.0
 """How long a checked key is taken without asking the database again: the most that a revocation
 can be late."""
 _REMEMBER_MOST = 1024
+_MOST_PER_HOUR = 100_000_000
+_LAST_YEAR = 9000
 
 
 class Keys:
@@ -42,6 +45,7 @@ class Keys:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
         self._checked: dict[bytes, tuple[float, Principal]] = {}
+        self._asked: dict[str, asyncio.Task[Principal]] = {}
 
     async def verify(self, presented: str) -> Principal:
         """Who the key belongs to.
@@ -57,13 +61,27 @@ class Keys:
         remembered = self._checked.get(digest)
         if remembered and time.monotonic() < remembered[0] and remembered[1].key_id == form["id"]:
             return remembered[1]
+        # One look-up for all that wait for the same key: else each lapse of what is remembered
+        # would send as many as there are requests under way.
+        asked = self._asked.get(presented)
+        if asked is None:
+            asked = self._asked[presented] = asyncio.create_task(self._look_up(form["id"], digest))
+            asked.add_done_callback(lambda task: self._answered(presented, task))
+        return await asyncio.shield(asked)
+
+    def _answered(self, presented: str, task: "asyncio.Task[Principal]") -> None:
+        self._asked.pop(presented, None)
+        if not task.cancelled():
+            task.exception()  # seen, even where all who waited have gone
+
+    async def _look_up(self, key_id: str, digest: bytes) -> Principal:
         async with self._postgres.read() as conn:
-            row = await (await conn.execute(_QUERIES["find"], {"id": form["id"]})).fetchone()
+            row = await (await conn.execute(_QUERIES["find"], {"id": key_id})).fetchone()
             # Compared even where there is no such key: the time taken tells nothing.
             equal = hmac.compare_digest(row["hash"] if row else bytes(32), digest)
             if not (row and equal and row["valid"]):
                 raise UnauthenticatedError("a valid API key is needed")
-            await conn.execute(_QUERIES["used"], {"id": form["id"]})
+            await conn.execute(_QUERIES["used"], {"id": key_id})
         collections = frozenset(row["collections"]) if row["collections"] is not None else None
         principal = Principal(
             row["id"],
@@ -101,8 +119,11 @@ class Keys:
             actor: who makes it, for the key's history.
         """
         _check(name, scopes, expires_at)
-        if any(limit is not None and limit < 1 for limit in (per_minute, per_hour)):
-            raise InvalidError("a rate limit must be at least 1", pointer="/per_minute")
+        for limit, field in ((per_minute, "per_minute"), (per_hour, "per_hour")):
+            if limit is not None and not 1 <= limit <= _MOST_PER_HOUR:
+                raise InvalidError(
+                    f"a rate limit must be from 1 to {_MOST_PER_HOUR}", pointer=f"/{field}"
+                )
         rights = {
             "name": name,
             "scopes": list(scopes),
@@ -228,6 +249,8 @@ def _check(name: str, scopes: Sequence[Scope], expires_at: datetime | None) -> N
         raise InvalidError(f"scopes must be among {', '.join(SCOPES)}", pointer="/scopes")
     if expires_at is not None and expires_at.tzinfo is None:
         raise InvalidError("the expiry needs a time zone", pointer="/expires_at")
+    if expires_at is not None and expires_at.year > _LAST_YEAR:
+        raise InvalidError("the expiry is too far away; leave it out", pointer="/expires_at")
     if expires_at is not None and expires_at <= datetime.now(UTC):
         raise InvalidError("the expiry must lie in the future", pointer="/expires_at")
 

@@ -11,30 +11,20 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Router
 
 from aistack.access.model import Principal
-from aistack.api import (
-    collections,
-    docs_page,
-    documents,
-    keys,
-    limits,
-    mcp,
-    openapi,
-    ops,
-    problems,
-    query,
-)
+from aistack.api import docs_page, limits, mcp, openapi, problems
 from aistack.api.endpoint import Call, Endpoint, Reply
 from aistack.api.guards import guards
+from aistack.api.services import SERVICES, ServiceName
 from aistack.errors import AistackError
 
 if TYPE_CHECKING:
     from aistack.wiring import Stack
 
 
-def create_app(stack: Stack) -> Starlette:
-    """The ASGI app that serves an open stack; opening and closing the stack is the caller's."""
-    endpoints = all_endpoints()
-    mounted = mcp.mount(stack)
+def create_app(stack: Stack, service: ServiceName = "aidb") -> Starlette:
+    """The ASGI app of a service of an open stack; opening and closing that is the caller's."""
+    endpoints = all_endpoints(service)
+    mounted = mcp.mount(stack, SERVICES[service])
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -48,7 +38,7 @@ def create_app(stack: Stack) -> Starlette:
             stack.settings.limits.body_bytes,
             stack.metrics,
             stack.limiter,
-            limits.Routes(endpoints, stack.settings.rate_limits),
+            limits.Routes(endpoints, stack.settings.rate_limits, elsewhere=_elsewhere(service)),
         ),
         exception_handlers={AistackError: problems.handle, HTTPException: problems.handle},
         lifespan=lifespan,
@@ -57,15 +47,8 @@ def create_app(stack: Stack) -> Starlette:
     return app
 
 
-def all_endpoints() -> tuple[Endpoint, ...]:
-    """Every operation but MCP's, with the two that describe them."""
-    served = (
-        *query.ENDPOINTS,
-        *documents.ENDPOINTS,
-        *collections.ENDPOINTS,
-        *keys.ENDPOINTS,
-        *ops.ENDPOINTS,
-    )
+def all_endpoints(service: ServiceName = "aidb") -> tuple[Endpoint, ...]:
+    """Every operation of a service but MCP's, with the two that describe them."""
     described: dict[str, Any] = {}
 
     async def get_openapi(_stack: Stack, _principal: Principal, _call: Call) -> dict[str, Any]:
@@ -75,7 +58,7 @@ def all_endpoints() -> tuple[Endpoint, ...]:
         return Reply(page)
 
     endpoints = (
-        *served,
+        *SERVICES[service].endpoints,
         Endpoint(
             method="GET", path="/openapi.json", handler=get_openapi, scope="read",
             tags=("description",), summary="This description", response=dict[str, Any],
@@ -85,9 +68,14 @@ def all_endpoints() -> tuple[Endpoint, ...]:
             summary="This description for people", response=str, media_type="text/html",
         ),
     )  # fmt: skip
-    described.update(openapi.document(endpoints))
+    described.update(openapi.document(endpoints, SERVICES[service].title))
     page = docs_page.render(described).encode()
     return endpoints
+
+
+def _elsewhere(service: ServiceName) -> list[Endpoint]:
+    """The endpoints of the other services: the settings may name them, too."""
+    return [e for name, other in SERVICES.items() if name != service for e in other.endpoints]
 
 
 def _no_redirects(router: Router) -> None:

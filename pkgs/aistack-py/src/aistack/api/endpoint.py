@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from aistack.access.model import Principal, Scope
@@ -44,7 +44,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer that differs from the endpoint's usual one; bytes are sent as they are."""
+    """An answer that differs from the endpoint's usual one.
+
+    Bytes are sent as they are, and so are the chunks of an asynchronous iterator, one by one.
+    """
 
     value: object = None
     status: int | None = None
@@ -123,8 +126,11 @@ class Endpoint:
         headers = dict(reply.headers)
         if status in (204, 304):
             return Response(status_code=status, headers=headers)
+        media_type = reply.media_type or self.media_type
+        if isinstance(reply.value, AsyncIterator):
+            return StreamingResponse(reply.value, status, headers, media_type)
         content = reply.value if isinstance(reply.value, bytes) else _ENCODER.encode(reply.value)
-        return Response(content, status, headers, reply.media_type or self.media_type)
+        return Response(content, status, headers, media_type)
 
 
 def check_text(value: object, pointer: str = "") -> None:

@@ -47,16 +47,26 @@ class Known(NamedTuple):
 class Routes:
     """Finds the route of a request before it is routed.
 
+    Args:
+        endpoints: what is served.
+        settings: what a request weighs.
+        elsewhere: endpoints of other services with the same settings.
+
     Raises:
         ConfigError: ``rate_limits.deny_without_redis`` names a route that does not exist.
     """
 
-    def __init__(self, endpoints: Sequence[Endpoint], settings: RateLimits) -> None:
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint],
+        settings: RateLimits,
+        elsewhere: Sequence[Endpoint] = (),
+    ) -> None:
         self._other = Known("", "", settings.query_weight)
         self._fixed = {tuple(MCP_ROUTE.split(" ")): Known(MCP_ROUTE, "/mcp", settings.query_weight)}
         self._patterns: list[tuple[str, re.Pattern[str], Known]] = []
         for endpoint in endpoints:
-            name = f"{endpoint.method} {_CONVERTOR.sub('}', endpoint.path)}"
+            name = _name(endpoint)
             reads = endpoint.method == "GET" or endpoint.scope == "read"
             weight = settings.query_weight if reads else settings.write_weight
             known = Known(name, endpoint.path, weight)
@@ -67,6 +77,7 @@ class Routes:
                 self._fixed[endpoint.method, endpoint.path] = known
         names = [known.name for known in self._fixed.values()]
         names += [known.name for _, _, known in self._patterns]
+        names += map(_name, elsewhere)
         if unknown := unknown_routes(settings, names):
             raise ConfigError(f"rate_limits.deny_without_redis: no such route: {unknown[0]}")
 
@@ -79,6 +90,11 @@ class Routes:
             if of_method == method and pattern.match(path):
                 return known
         return self._other
+
+
+def _name(endpoint: Endpoint) -> str:
+    """Method and path as the API's description has them."""
+    return f"{endpoint.method} {_CONVERTOR.sub('}', endpoint.path)}"
 
 
 def verifier(verify: Verify, limiter: Limiter) -> VerifyFrom:

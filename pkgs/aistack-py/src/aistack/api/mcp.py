@@ -26,34 +26,32 @@ from aistack.access.model import Principal
 from aistack.api import problems
 from aistack.api.endpoint import PRINCIPAL, ROUTE, check_text
 from aistack.api.limits import charge_tool
-from aistack.api.mcp_tools import TOOLS, Tool, bounded, document_part, schema
+from aistack.api.mcp_tools import Tool, bounded, document_part, schema
 from aistack.api.query import count_refused
 from aistack.errors import AistackError, InvalidError, NotFoundError, UnauthenticatedError
 from aistack.knowledge.model import Query
 from aistack.settings.schema import Server as ServerSettings
 
 if TYPE_CHECKING:
+    from aistack.api.services import Service
     from aistack.wiring import Stack
 
 PATH = "/mcp"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 _PREFIX = "aistack://documents/"
 _NOT_FOUND = -32002  # "Resource not found" of the MCP specification
-_INSTRUCTIONS = (
-    "A knowledge base. Use search to find passages, then get_document to read around them."
-)
 _DEEPEST = 64
 """Levels of nesting that a message may have."""
 _log = logging.getLogger(__name__)
-_BY_NAME = {tool.name: tool for tool in TOOLS}
 R = TypeVar("R")
 
 
 class Mounted:
     """The /mcp route, and the session manager behind it while `run` is entered."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, service: Service) -> None:
         self._stack = stack
+        self._service = service
         self._manager: StreamableHTTPSessionManager | None = None
         # POST alone: without sessions there is nothing to stream by GET or to DELETE.
         self.route = Route(PATH, self, methods=["POST"], name="mcp")
@@ -62,10 +60,10 @@ class Mounted:
     async def run(self) -> AsyncIterator[None]:
         """Serve until the context ends; a new manager each time, as the SDK wants."""
         manager = StreamableHTTPSessionManager(
-            _server(self._stack, None),
+            _server(self._stack, self._service, None),
             json_response=True,
             stateless=True,
-            security_settings=security(self._stack.settings.aidb),
+            security_settings=security(self._service.server(self._stack.settings)),
         )
         async with manager.run():
             self._manager = manager
@@ -123,14 +121,14 @@ def _again(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-def mount(stack: Stack) -> Mounted:
-    """MCP over HTTP for this stack."""
-    return Mounted(stack)
+def mount(stack: Stack, service: Service) -> Mounted:
+    """MCP over HTTP for this service of the stack."""
+    return Mounted(stack, service)
 
 
-async def run_stdio(stack: Stack, principal: Principal) -> None:
+async def run_stdio(stack: Stack, service: Service, principal: Principal) -> None:
     """Serve one client over standard input and output, on behalf of the principal."""
-    server = _server(stack, principal)
+    server = _server(stack, service, principal)
     async with stdio_server() as (read, write):
         await server.run(read, write, server.create_initialization_options())
 
@@ -146,11 +144,11 @@ def security(settings: ServerSettings) -> TransportSecuritySettings:
     )
 
 
-def _server(stack: Stack, fixed: Principal | None) -> Server[Any, Any]:
+def _server(stack: Stack, service: Service, fixed: Principal | None) -> Server[Any, Any]:
     server: Server[Any, Any] = Server(
-        "aistack", version=aistack.__version__, instructions=_INSTRUCTIONS
+        "aistack", version=aistack.__version__, instructions=service.instructions
     )
-    own = _Handlers(stack, server, fixed)
+    own = _Handlers(stack, service, server, fixed)
     # Set by hand: the SDK's decorators are untyped and would check all schemas a second time.
     server.request_handlers.update(
         {
@@ -167,8 +165,15 @@ def _server(stack: Stack, fixed: Principal | None) -> Server[Any, Any]:
 class _Handlers:
     """What each MCP request does; the caller is a fixed one, or the HTTP request's."""
 
-    def __init__(self, stack: Stack, server: Server[Any, Any], fixed: Principal | None) -> None:
+    def __init__(
+        self,
+        stack: Stack,
+        service: Service,
+        server: Server[Any, Any],
+        fixed: Principal | None,
+    ) -> None:
         self._stack = stack
+        self._tools = {tool.name: tool for tool in service.tools}
         self._server = server
         self._fixed = fixed
 
@@ -184,22 +189,21 @@ class _Handlers:
     async def list_tools(self, _request: types.ListToolsRequest) -> types.ListToolsResult:
         principal = self._caller()
         return types.ListToolsResult(
-            tools=[described(tool) for tool in TOOLS if principal.allows(tool.scope)]
+            tools=[described(tool) for tool in self._tools.values() if principal.allows(tool.scope)]
         )
 
     async def call_tool(self, request: types.CallToolRequest) -> types.CallToolResult:
         try:
             principal = self._caller()
-            name, arguments = request.params.name, request.params.arguments or {}
+            tool = self._tools.get(request.params.name)
             asked = None if self._fixed else self._server.request_context.request
-            tool = _BY_NAME.get(name)
             await charge_tool(
                 self._stack,
                 asked.scope if asked else None,
                 principal,
-                writes=tool is not None and not tool.read_only,
+                writes=tool is not None and tool.scope != "read",
             )
-            return await _call(self._stack, principal, name, arguments)
+            return await _call(self._stack, principal, tool, request.params.arguments or {})
         except AistackError as exc:
             where = f" (at {exc.pointer})" if exc.pointer else ""
             content = types.TextContent(type="text", text=exc.detail + where)
@@ -251,17 +255,16 @@ def described(tool: Tool) -> types.Tool:
         outputSchema=schema(tool.output),
         annotations=types.ToolAnnotations(
             readOnlyHint=tool.read_only,
-            destructiveHint=not tool.read_only,
-            idempotentHint=True,
+            destructiveHint=(not tool.read_only if tool.destructive is None else tool.destructive),
+            idempotentHint=tool.idempotent,
             openWorldHint=False,
         ),
     )
 
 
 async def _call(
-    stack: Stack, principal: Principal, name: str, arguments: dict[str, Any]
+    stack: Stack, principal: Principal, tool: Tool | None, arguments: dict[str, Any]
 ) -> types.CallToolResult:
-    tool = _BY_NAME.get(name)
     if tool is None or not principal.allows(tool.scope):
         raise NotFoundError("no such tool")
     try:

@@ -56,6 +56,11 @@ class Tool:
     output: type[Struct]
     scope: Scope
     read_only: bool
+    """It changes nothing."""
+    destructive: bool | None = None
+    """It may undo or replace something; None: unless it is read-only."""
+    idempotent: bool = True
+    """The same call again changes nothing more."""
     handler: Handler
 
 

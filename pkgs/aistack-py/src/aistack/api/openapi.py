@@ -24,7 +24,7 @@ _CREATES_ONLY = {"type": "string", "enum": ["*"]}
 """If-None-Match of a request that writes."""
 
 
-def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
+def document(endpoints: Sequence[Endpoint], title: str = "aistack") -> dict[str, Any]:
     """The whole document; every $ref in it resolves inside it."""
     types: list[Any] = [Problem]
     for endpoint in endpoints:
@@ -48,7 +48,7 @@ def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {
-            "title": "aistack",
+            "title": title,
             "version": aistack.__version__,
             "description": aistack.__doc__ or "",
         },

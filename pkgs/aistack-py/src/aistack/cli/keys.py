@@ -38,8 +38,12 @@ def keys() -> None:
 @click.option("--scope", "scopes", multiple=True, type=click.Choice(SCOPES), default=["read"])
 @click.option("--collection", "collections", multiple=True, help="Only these [default: all].")
 @click.option("--days", type=click.IntRange(1), help="Days until the key ends [default: never].")
-@click.option("--per-minute", type=click.IntRange(1), help="Its own limit [default: settings'].")
-@click.option("--per-hour", type=click.IntRange(1), help="Its own limit [default: settings'].")
+@click.option(
+    "--per-minute", type=click.IntRange(1, 100_000_000), help="Its own limit [default: settings']."
+)
+@click.option(
+    "--per-hour", type=click.IntRange(1, 100_000_000), help="Its own limit [default: settings']."
+)
 @json_option
 @click.pass_context
 @command

@@ -7,7 +7,7 @@ import tempfile
 import threading
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 import uvicorn
@@ -19,6 +19,7 @@ from uvicorn.supervisors import Multiprocess
 from aistack.access.model import Principal, Scope
 from aistack.api.app import create_app
 from aistack.api.mcp import run_stdio
+from aistack.api.services import SERVICES, ServiceName
 from aistack.cli.context import command, config_file, error_boundary, settings_of
 from aistack.kit.logs import set_up
 from aistack.kit.notify import notify
@@ -27,6 +28,8 @@ from aistack.settings.schema import Settings
 from aistack.wiring import open_stack
 
 _APP = "aistack.cli.serve:from_environment"
+_SERVICE = "AISTACK_SERVICE"
+"""Names, to a worker, the service that it serves."""
 _SUPERVISOR = "AISTACK_SUPERVISOR"
 """Names, to a worker, the socket that takes its notices in the service manager's place."""
 
@@ -37,8 +40,9 @@ class Server:
     Each worker process makes its own, by `from_environment`.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, service: ServiceName = "aidb") -> None:
         self._settings = settings
+        self._service = service
         self._app: ASGIApp | None = None
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
@@ -50,8 +54,10 @@ class Server:
         await receive()
         try:
             async with AsyncExitStack() as resources:
-                stack = await resources.enter_async_context(open_stack(self._settings))
-                app = create_app(stack)
+                server = SERVICES[self._service].server(self._settings)
+                opened = open_stack(self._settings, server=server)
+                stack = await resources.enter_async_context(opened)
+                app = create_app(stack, self._service)
                 await resources.enter_async_context(app.router.lifespan_context(app))
                 self._app = app
                 await send({"type": "lifespan.startup.complete"})
@@ -67,26 +73,28 @@ class Server:
 
 
 def from_environment() -> Server:
-    """What uvicorn's workers call: settings by $AISTACK_CONFIG."""
+    """What uvicorn's workers call: settings by $AISTACK_CONFIG, the service by the command."""
     if supervisor := os.environ.get(_SUPERVISOR):
         os.environ["NOTIFY_SOCKET"] = supervisor
     settings = load(config_path())
     set_up(settings.log.level, settings.log.format)
-    return Server(settings)
+    name = os.environ.get(_SERVICE)
+    return Server(settings, "coordinator" if name == "coordinator" else "aidb")
 
 
-def uvicorn_options(settings: Settings) -> dict[str, Any]:
+def uvicorn_options(settings: Settings, service: ServiceName = "aidb") -> dict[str, Any]:
     """How uvicorn runs: uvloop and httptools, no log of its own about requests."""
+    server = SERVICES[service].server(settings)
     return {
-        "host": settings.aidb.host,
-        "port": settings.aidb.port,
+        "host": server.host,
+        "port": server.port,
         "loop": "uvloop",
         "http": "httptools",
         "lifespan": "on",
         "access_log": False,
         "log_config": None,
         "server_header": False,
-        "timeout_graceful_shutdown": settings.aidb.shutdown_s,
+        "timeout_graceful_shutdown": server.shutdown_s,
         # uvicorn would believe the left end of X-Forwarded-For, which is the client's own claim;
         # rate_limits.trusted_proxies says who is believed.
         "proxy_headers": False,
@@ -136,7 +144,7 @@ class Supervisor(Multiprocess):
         super().terminate_all()
 
 
-def run_workers(settings: Settings) -> bool:
+def run_workers(settings: Settings, service: ServiceName = "aidb") -> bool:
     """Serve with several processes until a signal ends it; False: a worker could not start."""
     # systemd's RuntimeDirectory goes away with the service even if it is killed.
     parent = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0] or None
@@ -149,34 +157,41 @@ def run_workers(settings: Settings) -> bool:
         os.environ[_SUPERVISOR] = path
         # Where the workers' metrics meet; new at each start, so counters begin at 0 as in one.
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        options = uvicorn_options(settings)
-        config = uvicorn.Config(_APP, factory=True, workers=settings.aidb.workers, **options)
+        options = uvicorn_options(settings, service)
+        workers = SERVICES[service].server(settings).workers
+        config = uvicorn.Config(_APP, factory=True, workers=workers, **options)
         supervisor = Supervisor(config, [config.bind_socket()], notices)
         supervisor.run()
     return not supervisor.failed
 
 
+_service = click.argument("service", type=click.Choice(get_args(ServiceName)), default="aidb")
+
+
 @click.command()
+@_service
 @click.pass_context
-def serve(ctx: click.Context) -> None:
-    """Serve HTTP and MCP (systemd: Type=notify)."""
+def serve(ctx: click.Context, service: ServiceName) -> None:
+    """Serve HTTP and MCP (systemd: Type=notify): aidb [default] or the coordinator."""
     with error_boundary():
         settings = settings_of(ctx)
     # Workers are fresh processes: they find the same file by the environment.
     os.environ["AISTACK_CONFIG"] = str(config_file(ctx).absolute())
+    os.environ[_SERVICE] = service
     set_up(settings.log.level, settings.log.format)
-    if settings.aidb.workers == 1:
-        uvicorn.run(_APP, factory=True, **uvicorn_options(settings))
-    elif not run_workers(settings):
+    if SERVICES[service].server(settings).workers == 1:
+        uvicorn.run(_APP, factory=True, **uvicorn_options(settings, service))
+    elif not run_workers(settings, service):
         sys.exit(STARTUP_FAILURE)
 
 
 @click.command()
-@click.option("--write", is_flag=True, help="Also offer the tools that change documents.")
+@_service
+@click.option("--write", is_flag=True, help="Also offer the tools that change things.")
 @click.pass_context
 @command
-async def mcp(ctx: click.Context, write: bool) -> None:
+async def mcp(ctx: click.Context, service: ServiceName, write: bool) -> None:
     """Serve MCP on standard input and output, for a client on this machine."""
     scopes: frozenset[Scope] = frozenset({"write" if write else "read"})
     async with open_stack(settings_of(ctx)) as stack:
-        await run_stdio(stack, Principal("stdio", "stdio client", scopes))
+        await run_stdio(stack, SERVICES[service], Principal("stdio", "stdio client", scopes))

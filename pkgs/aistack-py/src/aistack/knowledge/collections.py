@@ -75,7 +75,7 @@ class Collections:
         principal.require_collection(name)
         if name in self._settings.all_collections():
             raise ConflictError("the settings declare this collection (collections)")
-        async with self._postgres.transaction() as conn:
+        async with self._postgres.transaction(whole=True) as conn:
             owned = await conn.execute(_QUERIES["own_collection"], {"name": name})
             if await owned.fetchone() is None:
                 raise NotFoundError("no such collection")

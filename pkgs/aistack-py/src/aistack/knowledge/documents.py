@@ -69,6 +69,26 @@ class Documents:
             info = await _info(conn, document_id)
         return PutResult(info, outcome)
 
+    async def put_within(self, conn: Connection, collection: str, new: NewDocument) -> UUID:
+        """Create or replace a document inside the caller's transaction; returns its id.
+
+        For parts of the stack that keep their own rows beside a document: rights are theirs to
+        check. Raises as `put` does.
+        """
+        row = await asyncio.to_thread(self._prepare, new)
+        await _share_collection(conn, collection)
+        row["collection"] = collection
+        _, document_id = await self._store(conn, row, None, if_none_match=False)
+        return document_id
+
+    async def delete_within(self, conn: Connection, collection: str, document_id: UUID) -> None:
+        """Delete a document inside the caller's transaction; one that is gone stays gone.
+
+        Rights are the caller's to check, as with `put_within`.
+        """
+        await _share_collection(conn, collection)
+        await _delete(conn, collection, document_id)
+
     def _prepare(self, new: NewDocument) -> Row:
         """Everything that needs no database: checks, extraction, chunks."""
         limits, chunking = self._settings.limits, self._settings.chunking

@@ -46,7 +46,7 @@ class Generations:
 
     async def ensure(self) -> None:
         """Give every collection that has none its first generation."""
-        async with self._postgres.transaction() as conn:
+        async with self._postgres.transaction(whole=True) as conn:
             rows = await (await conn.execute(_QUERIES["collections_without_generation"])).fetchall()
             for row in rows:
                 await self._insert(conn, row["name"], "live")
@@ -56,7 +56,7 @@ class Generations:
 
         A rebuild that is under way is thrown away: the new one takes today's settings.
         """
-        async with self._postgres.transaction() as conn:
+        async with self._postgres.transaction(whole=True) as conn:
             owned = await conn.execute(_QUERIES["own_collection"], {"name": collection})
             if await owned.fetchone() is None:
                 raise NotFoundError("no such collection")
@@ -68,7 +68,7 @@ class Generations:
     async def finish_rebuild(self, generation: Generation) -> bool:
         """Make a built generation the live one, if nothing is due for it any more."""
         values = {"collection": generation.collection, "id": generation.id}
-        async with self._postgres.transaction() as conn:
+        async with self._postgres.transaction(whole=True) as conn:
             # Writers share this row: none can slip in between the count and the swap.
             await conn.execute(_QUERIES["own_collection"], {"name": generation.collection})
             due = await conn.execute(_QUERIES["waiting"], {"generation": generation.id})
@@ -83,7 +83,7 @@ class Generations:
 
     async def forget(self, generation: Generation) -> None:
         """Delete a retired generation's row, after its Qdrant collection."""
-        async with self._postgres.transaction() as conn:
+        async with self._postgres.transaction(whole=True) as conn:
             await conn.execute(_QUERIES["forget_generation"], {"id": generation.id})
 
     async def _insert(self, conn: Connection, collection: str, state: str) -> int:

@@ -102,7 +102,7 @@ class Indexer:
             if generation.state == "live" and not await self._vectors.exists(generation.index_name):
                 # Lost, or never made: both are put right by filling it from PostgreSQL. Due first,
                 # made second: a kill in between leaves it lost, and so found again.
-                async with self._postgres.transaction() as conn:
+                async with self._postgres.transaction(whole=True) as conn:
                     await conn.execute(
                         _QUERIES["enqueue_all"],
                         {"generation": generation.id, "collection": generation.collection},

@@ -32,6 +32,8 @@ create table solutions (
     delete_reason   text
 );
 create index solutions_by_value on solutions (value, last_used_at, id) where deleted_at is null;
+-- Finds the very same question, also while the index is behind or away.
+create index solutions_by_question on solutions (hashtextextended(question, 0));
 create index solutions_by_creation on solutions (created_at, id);
 create index solutions_trash on solutions (deleted_by) where deleted_at is not null;
 
@@ -63,3 +65,5 @@ create table interactions (
 );
 create index interactions_by_creation on interactions (created_at, id);
 create index interactions_of_solution on interactions (solution_id) where solution_id is not null;
+create index interactions_of_session on interactions (created_by, session, created_at, id)
+    where session is not null;

@@ -113,8 +113,13 @@ def _keys_at(path: str) -> list[str]:
 def _cross_check(settings: Settings) -> None:
     """What no single field can tell."""
     qdrant, embed, chunk = settings.qdrant, settings.embeddings, settings.chunking
-    if qdrant.path is not None and settings.aidb.workers > 1:
-        raise ConfigError("aidb.workers must be 1 with qdrant.path: local mode has one process")
+    for name, server in (("aidb", settings.aidb), ("coordinator", settings.coordinator)):
+        if qdrant.path is not None and server.workers > 1:
+            raise ConfigError(
+                f"{name}.workers must be 1 with qdrant.path: local mode has one process"
+            )
+    if sum(msgspec.structs.astuple(settings.learning.weights)) <= 0:
+        raise ConfigError("one of learning.weights must be above 0")
     if qdrant.path is None and qdrant.url is None:
         raise ConfigError("set qdrant.url (a server) or qdrant.path (local mode)")
     if embed.endpoint is not None and (not embed.model or embed.dimension < 1):

@@ -32,6 +32,12 @@ class Server(Section, frozen=True, kw_only=True):
     shutdown_s: Annotated[int, Meta(ge=1)] = 20
 
 
+class CoordinatorServer(Server, frozen=True, kw_only=True):
+    """Where and how the coordinator listens."""
+
+    port: Port = 8092
+
+
 class Postgres(Section, frozen=True, kw_only=True):
     """The source of truth."""
 
@@ -149,6 +155,35 @@ class RateLimits(Section, frozen=True, kw_only=True):
     """Most clients that a process remembers by itself; the longest silent goes first."""
 
 
+Weight = Annotated[float, Meta(ge=0, le=1000)]
+
+
+class Weights(Section, frozen=True, kw_only=True):
+    """What each part of the value score weighs; only their ratios matter."""
+
+    outcome: Weight = 0.4
+    feedback: Weight = 0.2
+    reusability: Weight = 0.2
+    complexity: Weight = 0.1
+    novelty: Weight = 0.1
+
+
+class Learning(Section, frozen=True, kw_only=True):
+    """How the coordinator learns from interactions, and what it makes of them."""
+
+    weights: Weights = field(default_factory=Weights)
+    merge_similarity: Annotated[float, Meta(gt=0, le=1)] = 0.95
+    """Question and answer must both be as similar for two solutions to be one."""
+    route_confidence: Annotated[float, Meta(ge=0, le=1)] = 0.7
+    """Confidence from which a question is for a local model."""
+    token_budget: Annotated[int, Meta(ge=64, le=200_000)] = 2000
+    """Most tokens of a context, where the request says nothing."""
+    session_turns: Annotated[int, Meta(ge=1, le=200)] = 20
+    session_bytes: Annotated[int, Meta(ge=1024, le=1024 * 1024)] = 32 * 1024
+    """Most text of a session's turns; the oldest go first."""
+    session_ttl_s: Positive = 24 * 3600
+
+
 class CollectionOptions(Section, frozen=True, kw_only=True):
     """A declared collection."""
 
@@ -176,6 +211,8 @@ class Settings(Section, frozen=True, kw_only=True):
     """The whole configuration, one TOML table a section."""
 
     aidb: Server = field(default_factory=Server)
+    coordinator: CoordinatorServer = field(default_factory=CoordinatorServer)
+    learning: Learning = field(default_factory=Learning)
     postgres: Postgres = field(default_factory=Postgres)
     qdrant: Qdrant = field(default_factory=Qdrant)
     redis: Redis = field(default_factory=Redis)

@@ -131,10 +131,16 @@ class Postgres:
                 return await (await conn.execute(query, values)).fetchall()
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
-        """A connection inside one transaction; it commits when the block ends without error."""
+    async def transaction(self, *, whole: bool = False) -> AsyncIterator[Connection]:
+        """A connection inside one transaction; it commits when the block ends without error.
+
+        Args:
+            whole: it is about a whole collection, so no statement_timeout holds for it.
+        """
         with _translated():
             async with self._connection() as conn, conn.transaction():
+                if whole:
+                    await conn.execute("set local statement_timeout = 0")
                 yield conn
 
     @asynccontextmanager

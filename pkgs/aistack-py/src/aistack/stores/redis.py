@@ -16,6 +16,22 @@ log = logging.getLogger(__name__)
 _REST_S = 2.0
 """How long a Redis that failed is left alone: its timeout is then paid once, not by every call."""
 
+_APPEND = """
+if redis.call('EXISTS', KEYS[1]) == tonumber(ARGV[1]) then return 0 end
+for i = 5, #ARGV do redis.call('RPUSH', KEYS[1], ARGV[i]) end
+redis.call('LTRIM', KEYS[1], -tonumber(ARGV[2]), -1)
+local all, size = redis.call('LRANGE', KEYS[1], 0, -1), 0
+for i = #all, 1, -1 do
+    size = size + #all[i]
+    if size > tonumber(ARGV[3]) and i < #all then
+        redis.call('LTRIM', KEYS[1], i - #all, -1)
+        break
+    end
+end
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+return 1
+"""
+
 
 class Redis:
     """A cache that may be missing: a failed read is a miss, a failed write is dropped.
@@ -71,6 +87,43 @@ class Redis:
             await self._client.set(key, value, ex=ttl_s)
         except (RedisError, OSError) as exc:
             self._rest(exc)
+
+    async def append(
+        self, key: str, values: list[bytes], *, most: int, most_bytes: int, ttl_s: int, new: bool
+    ) -> bool:
+        """Append to a list, drop its oldest beyond the bounds, let it live ``ttl_s`` seconds more.
+
+        Args:
+            key: the list's name.
+            values: what to append, in order.
+            most: entries to keep.
+            most_bytes: bytes of all entries to keep; the newest stays whatever its size.
+            ttl_s: seconds.
+            new: True: only if there is no such list yet; False: only if there is.
+
+        Returns:
+            Whether it was appended; False also while Redis is away.
+        """
+        if self._client is None or time.monotonic() < self._rest_until:
+            return False
+        numbers = (int(new), most, most_bytes, ttl_s)
+        try:
+            done = await self._client.eval(_APPEND, 1, key, *numbers, *values)  # type: ignore[misc]
+        except (RedisError, OSError) as exc:
+            self._rest(exc)
+            return False
+        return bool(done)
+
+    async def items(self, key: str) -> list[bytes]:
+        """A list's entries, oldest first; none for a miss and for a Redis that is away."""
+        if self._client is None or time.monotonic() < self._rest_until:
+            return []
+        try:
+            found = await self._client.lrange(key, 0, -1)  # type: ignore[misc]
+        except (RedisError, OSError) as exc:
+            self._rest(exc)
+            return []
+        return [item for item in found if isinstance(item, bytes)]
 
     async def ping(self) -> bool:
         """Whether Redis answers now."""

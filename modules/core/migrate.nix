@@ -54,6 +54,7 @@ in
           ++ lib.optional (database.passwordFile != null) "postgres-password:${database.passwordFile}";
           SetCredential = lib.optional (cfg.adminKeyFile == null) "admin-key:\\n";
           Restart = "on-failure";
+          RestartPreventExitStatus = 4;
           RestartSec = 2;
           RestartSteps = 5;
           RestartMaxDelaySec = 30;
