@@ -10,13 +10,14 @@ from collections.abc import Callable
 
 from prometheus_client import Counter, Histogram
 from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from aistack.access.model import Principal
 from aistack.api import problems
 from aistack.api.endpoint import PRINCIPAL, ROUTE
 from aistack.api.limits import RateLimit, Routes, VerifyFrom, header_of, set_headers
-from aistack.errors import AistackError, TooLargeError, UnauthenticatedError
+from aistack.errors import AistackError, NotFoundError, TooLargeError, UnauthenticatedError
 from aistack.kit import logs
 from aistack.limits.limiter import Limiter
 from aistack.monitoring.metrics import Metrics
@@ -170,6 +171,8 @@ class UnexpectedErrors:
 
         try:
             await self.app(scope, receive, _on_start(send, note))
+        except ClientDisconnect:
+            return  # nobody is there to be answered
         except Exception as exc:
             if scope["type"] != "http" or started:
                 raise
@@ -244,6 +247,11 @@ class Authentication:
             return
         if scope["type"] != "http":
             return  # no WebSockets: ending without an answer makes the server refuse
+        if "\n" in scope["path"]:
+            # Starlette's patterns end in $, which also matches before a last newline: the router
+            # would find a route that nothing which compares paths (limits, nginx) has seen.
+            await problems.response(NotFoundError("not found"))(scope, receive, send)
+            return
         basic = scope["path"] in BROWSABLE and scope["method"] in ("GET", "HEAD")
         try:
             key = presented_key(scope, basic=basic)

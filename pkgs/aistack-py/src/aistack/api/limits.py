@@ -213,7 +213,7 @@ class _Request:
 
 
 async def charge_tool(
-    stack: Stack, scope: Scope | None, principal: Principal, *, writes: bool
+    stack: Stack, scope: Scope | None, principal: Principal, *, writes: bool, route: str = MCP_ROUTE
 ) -> None:
     """Count a writing MCP tool as a write: its POST has been counted as a question.
 
@@ -223,12 +223,15 @@ async def charge_tool(
             the operator of this host, who is not limited.
         principal: who calls it.
         writes: whether the tool writes.
+        route: the HTTP operation that does the same: refused without Redis as that is.
 
     Raises:
         RateLimitedError: the client has asked too much.
         UnavailableError: requests cannot be counted now, and are refused then.
     """
     settings = stack.limiter.settings
+    if scope is not None and settings.enabled:
+        stack.limiter.refuse_degraded(route)
     more = settings.write_weight - settings.query_weight
     if scope is None or not writes or more <= 0 or not settings.enabled:
         return

@@ -25,7 +25,7 @@ import aistack
 from aistack.access.model import Principal
 from aistack.api import problems
 from aistack.api.endpoint import PRINCIPAL, ROUTE, check_text
-from aistack.api.limits import charge_tool
+from aistack.api.limits import MCP_ROUTE, charge_tool
 from aistack.api.mcp_tools import Tool, bounded, document_part, schema
 from aistack.api.query import count_refused
 from aistack.errors import AistackError, InvalidError, NotFoundError, UnauthenticatedError
@@ -202,6 +202,7 @@ class _Handlers:
                 asked.scope if asked else None,
                 principal,
                 writes=tool is not None and tool.scope != "read",
+                route=tool.route if tool is not None and tool.route else MCP_ROUTE,
             )
             return await _call(self._stack, principal, tool, request.params.arguments or {})
         except AistackError as exc:

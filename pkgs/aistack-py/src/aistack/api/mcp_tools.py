@@ -62,6 +62,8 @@ class Tool:
     idempotent: bool = True
     """The same call again changes nothing more."""
     handler: Handler
+    route: str = ""
+    """The HTTP operation that does the same, as rate_limits.deny_without_redis names it."""
 
 
 class GetDocument(Struct, frozen=True, forbid_unknown_fields=True):
@@ -231,12 +233,14 @@ TOOLS = (
     Tool(
         name="put_document", title="Store a document", input=PutDocument, output=PutResult,
         scope="write", read_only=False, handler=_put_document,
+        route="PUT /v1/collections/{collection}/documents",
         text="Create the text document at (collection, project, path), or replace it. "
         "Search finds it a moment later.",
     ),
     Tool(
         name="delete_document", title="Delete a document", input=DeleteDocument,
         output=DeletedDocument, scope="write", read_only=False, handler=_delete_document,
+        route="DELETE /v1/documents/{id}",
         text="Delete a document for good, by its id.",
     ),
 )  # fmt: skip

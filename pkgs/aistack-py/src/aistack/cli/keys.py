@@ -14,6 +14,8 @@ from aistack.migrations.runner import require_schema
 from aistack.settings.load import read_secret
 from aistack.stores.postgres import Postgres
 
+_LIMIT = click.IntRange(1, 100_000_000)
+
 
 @asynccontextmanager
 async def _keys(ctx: click.Context) -> AsyncIterator[Keys]:
@@ -38,12 +40,8 @@ def keys() -> None:
 @click.option("--scope", "scopes", multiple=True, type=click.Choice(SCOPES), default=["read"])
 @click.option("--collection", "collections", multiple=True, help="Only these [default: all].")
 @click.option("--days", type=click.IntRange(1), help="Days until the key ends [default: never].")
-@click.option(
-    "--per-minute", type=click.IntRange(1, 100_000_000), help="Its own limit [default: settings']."
-)
-@click.option(
-    "--per-hour", type=click.IntRange(1, 100_000_000), help="Its own limit [default: settings']."
-)
+@click.option("--per-minute", type=_LIMIT, help="Its own limit [default: settings'].")
+@click.option("--per-hour", type=_LIMIT, help="Its own limit [default: settings'].")
 @json_option
 @click.pass_context
 @command

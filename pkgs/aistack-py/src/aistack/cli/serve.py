@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 import click
 import uvicorn
+from prometheus_client.multiprocess import mark_process_dead
 from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 from uvicorn.main import STARTUP_FAILURE
@@ -132,7 +133,11 @@ class Supervisor(Multiprocess):
     def keep_subprocess_alive(self) -> None:
         """Look after the workers; uvicorn calls it twice a second."""
         if self._ready.is_set():
+            before = {process.pid for process in self.processes}
             super().keep_subprocess_alive()
+            for pid in before - {process.pid for process in self.processes}:
+                # Else its gauges are summed for ever.
+                mark_process_dead(pid)  # type: ignore[no-untyped-call]  # it has no types
         elif any(process.process.exitcode is not None for process in self.processes):
             self.failed = True
             self.should_exit.set()

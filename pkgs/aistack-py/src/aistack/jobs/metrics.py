@@ -34,6 +34,7 @@ class JobMetrics:
         self._readable = False
         self._next = 0.0
         self._lock = asyncio.Lock()
+        self._reading: asyncio.Task[Sequence[JobTotals]] | None = None
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -48,12 +49,19 @@ class JobMetrics:
             if time.monotonic() < self._next:
                 return
             try:
-                async with asyncio.timeout(_PATIENCE_S):
-                    self._totals = await self._ledger.totals()
-                self._readable = True
-            except (UnavailableError, psycopg.Error, TimeoutError) as exc:
+                # Not asyncio.timeout: psycopg, cancelled, waits for the server's word.
+                if self._reading is None:
+                    self._reading = asyncio.create_task(self._ledger.totals())
+                done, _ = await asyncio.wait([self._reading], timeout=_PATIENCE_S)
+                self._readable = bool(done)
+                if done:
+                    reading, self._reading = self._reading, None
+                    self._totals = reading.result()
+                else:
+                    log.warning("the job ledger cannot be read: no answer in time")
+            except (UnavailableError, psycopg.Error) as exc:
                 self._readable = False
-                log.warning("the job ledger cannot be read: %s", str(exc) or "no answer in time")
+                log.warning("the job ledger cannot be read: %s", exc)
             self._next = time.monotonic() + _KEPT_S
 
     def describe(self) -> list[Metric]:

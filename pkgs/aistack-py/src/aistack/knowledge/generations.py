@@ -48,8 +48,13 @@ class Generations:
         """Give every collection that has none its first generation."""
         async with self._postgres.transaction(whole=True) as conn:
             rows = await (await conn.execute(_QUERIES["collections_without_generation"])).fetchall()
-            for row in rows:
-                await self._insert(conn, row["name"], "live")
+        for row in rows:
+            async with self._postgres.transaction() as conn:
+                # Other processes start too: who has the collection alone looks once more.
+                await conn.execute(_QUERIES["own_collection"], row)
+                found = await conn.execute(_QUERIES["collections_without_generation"])
+                if row in await found.fetchall():
+                    await self._insert(conn, row["name"], "live")
 
     async def begin_rebuild(self, collection: str) -> int:
         """Start a new generation with every document due for it; returns its id.

@@ -58,9 +58,12 @@ class Indexer:
             pause = _POLL_S
             try:
                 await self._with_lock(forever=True)
-            except (AistackError, OSError) as exc:
+            except Exception as exc:  # whatever it was, nobody else would index
                 self._metrics.index_errors.inc()
-                log.warning("indexer: %s; trying again", exc)
+                if isinstance(exc, (AistackError, OSError)):
+                    log.warning("indexer: %s; trying again", exc)
+                else:
+                    log.exception("indexer: unexpected error; trying again")
                 if isinstance(exc, UnavailableError):
                     pause = min(max(_POLL_S, exc.retry_after_s), _LONGEST_PAUSE_S)
             await asyncio.sleep(pause)

@@ -1,5 +1,6 @@
 """Search: lexical, dense or both fused; visible is only what PostgreSQL says is."""
 
+import asyncio
 import hashlib
 from collections import Counter
 from typing import Any, Literal
@@ -214,7 +215,13 @@ class Search:
             return _Found(rows, total, lexical, cosine, complete)
         rows, total = await self._rows(plan, ids, 0, len(ids))
         cosine |= await self._missing_cosines(plan, rows, cosine)
-        rows = [row for row in rows if _score(plan, row, cosine) >= query.min_score]
+        kept = []
+        for number, row in enumerate(rows):
+            if number % 100 == 99:
+                await asyncio.sleep(0)  # thousands of passages: others must not wait for them all
+            if _score(plan, row, cosine) >= query.min_score:
+                kept.append(row)
+        rows = kept
         page = rows[plan.offset : plan.offset + query.limit]
         return _Found(page, len(rows), lexical, cosine, complete)
 

@@ -28,7 +28,9 @@ STOPWORDS = frozenset(
 def terms(text: str) -> Counter[str]:
     """How often each term occurs. Text of stop words alone keeps them: "to be or not to be"."""
     words = _WORD.findall(text)
-    found = Counter(chain.from_iterable(map(_expand, words)))
+    # A word of 10 kB must not stay in the cache.
+    expanded = (_expand(w) if len(w) <= _MAX_TERM else _expand.__wrapped__(w) for w in words)
+    found = Counter(chain.from_iterable(expanded))
     if not found:
         found.update(word.lower() for word in words)
     return found

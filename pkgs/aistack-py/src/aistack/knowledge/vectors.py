@@ -18,6 +18,7 @@ from aistack.stores.qdrant import Qdrant
 _KEYWORDS = ("document", "project", "content_type", "folders", "tags")
 _UPSERT_POINTS = 256
 NOT_FOUND = 404
+CONFLICT = 409
 
 STRICT = models.StrictModeConfig(
     enabled=True,
@@ -66,6 +67,8 @@ class Vectors:
 
     def __init__(self, qdrant: Qdrant) -> None:
         self._qdrant = qdrant
+        self._complete: set[str] = set()
+        """Indexes known to have all their payload indexes."""
 
     async def exists(self, index: str) -> bool:
         """Whether Qdrant has this generation."""
@@ -74,27 +77,38 @@ class Vectors:
     async def create(self, index: str, dimension: int | None) -> None:
         """Make a generation's collection, unless it is there."""
         if await self.exists(index):
+            if index not in self._complete:  # perhaps a kill or a time-out left it half made
+                await self._index_fields(index)
             return
+        self._complete.discard(index)
         dense = (
             {"dense": models.VectorParams(size=dimension, distance=models.Distance.COSINE)}
             if dimension
             else {}
         )
         sparse = {"bm25": models.SparseVectorParams(modifier=models.Modifier.IDF)}
-        await self._qdrant.run(
-            lambda c: c.create_collection(
-                index,
-                vectors_config=dense,
-                sparse_vectors_config=sparse,
-                on_disk_payload=True,
-                strict_mode_config=STRICT,
+        try:
+            await self._qdrant.run(
+                lambda c: c.create_collection(
+                    index,
+                    vectors_config=dense,
+                    sparse_vectors_config=sparse,
+                    on_disk_payload=True,
+                    strict_mode_config=STRICT,
+                )
             )
-        )
-        if self._qdrant.is_local:
-            return  # local mode has no payload indexes and warns of each
-        for name in _KEYWORDS:
-            await self._index_field(index, name, models.PayloadSchemaType.KEYWORD)
-        await self._index_field(index, "revision", models.PayloadSchemaType.INTEGER)
+        except UnexpectedResponse as exc:
+            if exc.status_code != CONFLICT:  # made meanwhile, by a call that we gave up
+                raise
+        await self._index_fields(index)
+
+    async def _index_fields(self, index: str) -> None:
+        """Make all payload indexes; Qdrant leaves those that exist as they are."""
+        if not self._qdrant.is_local:  # local mode has none and warns of each
+            for name in _KEYWORDS:
+                await self._index_field(index, name, models.PayloadSchemaType.KEYWORD)
+            await self._index_field(index, "revision", models.PayloadSchemaType.INTEGER)
+        self._complete.add(index)
 
     async def _index_field(self, index: str, name: str, kind: models.PayloadSchemaType) -> None:
         await self._qdrant.run(

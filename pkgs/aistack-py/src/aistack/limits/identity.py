@@ -11,6 +11,8 @@ _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 LOCAL = "127.0.0.1"
 """What a client on a unix socket counts as: it is on this host, as a loopback one is."""
 UNKNOWN = "unknown"
+_HOPS = 32
+"""Most entries of X-Forwarded-For that are looked at, from the right."""
 _NETWORK_BITS = 64
 """What one customer gets of IPv6 at least: by single addresses anyone would be a crowd."""
 
@@ -56,9 +58,11 @@ class Proxies:
         hop = _parse(peer or LOCAL)
         if hop is None:
             return UNKNOWN
-        rest = ",".join(forwarded)
-        while rest and self._trusts(hop):
-            rest, _, entry = rest.rpartition(",")
+        ends = ",".join(header[-_HOPS * 64 :] for header in forwarded[-_HOPS:])
+        entries = ends.rsplit(",", _HOPS)
+        for entry in reversed(entries[-_HOPS:]):
+            if not entry or not self._trusts(hop):
+                break
             above = _parse_entry(entry.strip())
             if above is None:
                 break

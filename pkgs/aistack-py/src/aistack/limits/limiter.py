@@ -103,16 +103,20 @@ class Limiter:
         if self._shared is not None:
             decision = await self._ask_shared(identity, rates, weight)
         if decision is None:
-            if self._away and (self.settings.without_redis == "deny" or route in self._denied):
-                self.count("degraded")
-                raise UnavailableError(
-                    "requests cannot be counted now", retry_after_s=math.ceil(2 * REST_S)
-                )
+            self.refuse_degraded(route)
             decision = self._local.take(identity, rates, weight)
         self._seconds.observe(time.perf_counter() - started)
         if not decision.allowed:
             self.count(decision.rate.name)
         return decision
+
+    def refuse_degraded(self, route: str) -> None:
+        """Raise `UnavailableError` where Redis is away and the settings refuse the route then."""
+        if self._away and (self.settings.without_redis == "deny" or route in self._denied):
+            self.count("degraded")
+            raise UnavailableError(
+                "requests cannot be counted now", retry_after_s=math.ceil(2 * REST_S)
+            )
 
     async def spend(self, identity: str, rates: Rates, local: LocalLimiter) -> Decision:
         """Count one event apart from requests; without Redis always in ``local``."""

@@ -162,18 +162,37 @@ _RUNS = bytes.maketrans(
 )
 
 
+_INNER = re.compile(
+    rb"[_-](?=aistack_[0-9a-f]|AKIA|ASIA|AIza|GOCSPX-|gh[pousr]_|github_pat_|gl(?:pa|d|r)t-|xox|"
+    rb"sk_live_|rk_live_|hf_|npm_|pypi-AgE|AGE-SECRET-KEY-1)"
+)
+
+
+def _starts(raw: bytes, at: int, end: int) -> Iterator[int]:
+    r"""Where a key can begin in a run: its start, behind %20 or \n, behind a _ or - of markup."""
+    yield at
+    before = raw[at - 1 : at]
+    if before == b"%":
+        yield at + 2
+    elif before == b"\\":
+        yield at + 1
+    for match in _INNER.finditer(raw, at, end):
+        yield match.end()
+
+
 def keys(view: View) -> Iterator[Span]:
     """Keys of known forms: each begins an unbroken run of 16 or more letters, digits, _ and -."""
     runs = view.raw.translate(_RUNS)
     seen: set[str] = set()
     at = runs.find(_RUN)
     while at >= 0:
-        for form in _FORMS.get(view.raw[at : at + 2], ()):
-            match = form.pattern.match(view.raw, at)
-            if match and form.name not in seen and form.judge(match[0]):
-                seen.add(form.name)
-                yield Span("credentials", form.name, *match.span())
         end = runs.find(b" ", at)
+        for start in _starts(view.raw, at, end if end >= 0 else len(runs)):
+            for form in _FORMS.get(view.raw[start : start + 2], ()):
+                match = form.pattern.match(view.raw, start)
+                if match and form.name not in seen and form.judge(match[0]):
+                    seen.add(form.name)
+                    yield Span("credentials", form.name, *match.span())
         at = runs.find(_RUN, end) if end >= 0 else -1
 
 

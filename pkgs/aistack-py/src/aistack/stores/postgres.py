@@ -23,6 +23,10 @@ Connection = AsyncConnection[DictRow]
 _LOOK_S = 1.0
 """How often the pool is looked at for its metrics."""
 _CROWDED = 0.8
+_BUGS = ("54", "55000")
+"""Beginnings of SQLSTATEs that are about the statement: a limit of the program, a wrong state."""
+_AWAY = ("08", "57P", "53300")
+"""Beginnings of those that say that no connection is to be had."""
 
 
 class PoolWatch(Protocol):
@@ -213,8 +217,15 @@ class _translated:  # noqa: N801 - reads as a clause: with _translated()
         if isinstance(exc, TooManyRequests):
             raise UnavailableError("too much is asked at once; try again later") from exc
         if isinstance(exc, psycopg.errors.QueryCanceled):
-            raise UnavailableError(
-                "the database took too long (postgres.statement_timeout_s)"
-            ) from exc
-        if isinstance(exc, psycopg.OperationalError | psycopg.InterfaceError):
+            raise UnavailableError("the database took too long") from exc
+        if isinstance(exc, psycopg.OperationalError):
+            state = exc.sqlstate or ""
+            if state.startswith(_BUGS):
+                return  # asking again would not help
+            if state and not state.startswith(_AWAY):
+                # It answers, and what it says (no space, a deadlock) must be told somewhere.
+                log.error("the database refuses: %s %s", state, exc.diag.message_primary)
+                raise UnavailableError("the database cannot do this now") from exc
+            raise UnavailableError("the database does not answer") from exc
+        if isinstance(exc, psycopg.InterfaceError) and "closed" in str(exc):
             raise UnavailableError("the database does not answer") from exc

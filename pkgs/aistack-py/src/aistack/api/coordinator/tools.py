@@ -141,7 +141,8 @@ TOOLS = (
         "local model is enough. Keep the ids of the sources for record_interaction.",
     ),
     Tool(
-        name="record_interaction", title="Record an interaction", input=NewInteraction,
+        name="record_interaction", route="POST /v1/interactions",
+        title="Record an interaction", input=NewInteraction,
         output=Interaction, scope="write", read_only=False, destructive=False, idempotent=False,
         handler=_record,
         text="Record a question and the answer that was given, with context_ids of the sources "
@@ -149,7 +150,8 @@ TOOLS = (
         "With an idempotency_key the call can be repeated.",
     ),
     Tool(
-        name="set_outcome", title="Tell how an interaction ended", input=OutcomeOf,
+        name="set_outcome", route="POST /v1/interactions/{id}/outcome",
+        title="Tell how an interaction ended", input=OutcomeOf,
         output=Interaction, scope="write", read_only=False, destructive=True, handler=_set_outcome,
         text="Tell whether an answer worked: success, partial or failure, and the user's feedback "
         "from -1 to 1. It takes the place of what was told before. A success becomes a solution.",
@@ -170,12 +172,14 @@ TOOLS = (
         text="Read a solution with its answer by its id.",
     ),
     Tool(
-        name="pin_solution", title="Pin a solution", input=OfSolution, output=Solution,
+        name="pin_solution", route="POST /v1/solutions/{id}/pin",
+        title="Pin a solution", input=OfSolution, output=Solution,
         scope="write", read_only=False, destructive=False, handler=_pin,
         text="Keep a solution from garbage collection.",
     ),
     Tool(
-        name="unpin_solution", title="Unpin a solution", input=OfSolution, output=Solution,
+        name="unpin_solution", route="DELETE /v1/solutions/{id}/pin",
+        title="Unpin a solution", input=OfSolution, output=Solution,
         # Unpinned, it may be collected.
         scope="write", read_only=False, destructive=True, handler=_unpin,
         text="Leave a solution to garbage collection again.",
