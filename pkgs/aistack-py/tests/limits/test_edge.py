@@ -14,6 +14,7 @@ import pytest
 from aistack.access.model import Principal
 from aistack.api.app import create_app
 from aistack.errors import ConfigError, UnauthenticatedError
+from aistack.limits.identity import Proxies
 from aistack.limits.limiter import Limiter
 from aistack.monitoring.metrics import Metrics
 from aistack.settings.schema import RateLimits, Redis, Settings
@@ -258,3 +259,30 @@ async def test_denied_routes_without_redis() -> None:
 def test_settings_that_cannot_hold_end_the_start(wrong) -> None:
     with pytest.raises(ConfigError, match="rate_limits"):
         create_app(make_stack(**wrong))
+
+
+async def test_a_line_break_in_the_path_slips_past_nothing() -> None:
+    stack = make_stack(deny_without_redis=("GET /v1/collections",))
+    stack.limiter._away = True
+    async with client(stack) as http:
+        assert (await http.get("/v1/collections")).status_code == 503
+        for path in ("/v1/collections%0A", "/mcp%0A", "/metrics%0A", "/health/live%0A"):
+            assert (await http.get(path)).status_code == 404, path
+
+
+async def test_mcp_tools_are_refused_without_redis_as_their_routes_are() -> None:
+    stack = make_stack(deny_without_redis=("DELETE /v1/documents/{id}",))
+    stack.limiter._away = True
+    call = {"name": "delete_document", "arguments": {"id": str(uuid4())}}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call}
+    accept = {"Accept": "application/json, text/event-stream"}
+    async with client(stack) as http:
+        assert (await http.delete(f"/v1/documents/{uuid4()}")).status_code == 503
+        answer = (await http.post("/mcp", json=message, headers=accept)).json()
+    assert answer["result"]["isError"] is True
+    assert "counted" in answer["result"]["content"][0]["text"]
+
+
+async def test_an_endless_forwarded_for_is_read_from_its_end_only() -> None:
+    proxies = Proxies(("127.0.0.0/8",))
+    assert proxies.client("127.0.0.1", ["127.0.0.1," * 500_000 + "203.0.113.9"]) == "203.0.113.9"

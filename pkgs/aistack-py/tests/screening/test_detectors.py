@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from samples import attacks, questions, secrets, snippets
 
+from aistack.access.keys import generate
 from aistack.screening.detectors import KINDS, Kind, position, scan
 from aistack.screening.screen import DETECTORS
 
@@ -301,3 +302,11 @@ def test_how_many_would_be_refused(kind: Kind) -> None:
     texts = questions() + snippets()
     assert len(texts) >= 500
     assert sum(kind in kinds(text) for text in texts) <= WOULD_BE_REFUSED[kind]
+
+
+@pytest.mark.parametrize(
+    "around",
+    ["Bearer%20{}", "k%3D{}", '"\\n{}"', "KEY_{}", "_{}_", "__{}__", "curl -H 'X-API-Key: {}'"],
+)
+def test_a_key_is_found_as_people_write_it(around: str) -> None:
+    assert "credentials" in kinds(around.format(generate()))

@@ -3,6 +3,7 @@
 import asyncio
 import time
 
+import psycopg
 import pytest
 from msgspec import structs
 from prometheus_client import CollectorRegistry
@@ -99,3 +100,21 @@ async def test_the_pool_tells_how_full_it_is(settings: Settings) -> None:
     assert 'aidb_postgres_pool_connections{state="in_use"} 1.0' in text
     assert "aidb_postgres_pool_waiting 0.0" in text
     assert "aidb_postgres_pool_wait_seconds_count 1.0" in text
+
+
+@pytest.mark.parametrize(
+    ("state", "kind"),
+    [("53100", UnavailableError), ("57P01", UnavailableError), ("54000", psycopg.OperationalError)],
+)
+async def test_what_is_no_fault_of_the_connection_is_told_apart(
+    settings: Settings, state: str, kind: type[Exception]
+) -> None:
+    """A full disk is logged by its code; a row that can never be stored stays a bug."""
+    postgres = await opened(settings)
+    try:
+        with pytest.raises(kind):
+            async with postgres.read() as conn:
+                await conn.execute(f"do $$ begin raise sqlstate '{state}'; end $$")
+        await postgres.ping()
+    finally:
+        await postgres.close()
