@@ -171,3 +171,21 @@ async def test_workers_count_together(redis_server: str, secret: bytes) -> None:
     assert [await wall.present("new") for wall in (one, other)] == ["429", "429"]
     await one.limiter.close()
     await other.limiter.close()
+
+
+async def test_retries_of_many_wrong_keys_stay_bounded() -> None:
+    wall = Wall()
+    known: list[str] = []
+    asked_in_a_minute = []
+    for minute in range(40):
+        asked, end = wall.database.asked, wall.now + 60
+        for key in known:
+            await wall.present(key)
+        while wall.now < end:
+            fresh = f"{minute} {wall.now}"
+            if await wall.present(fresh) == "401":
+                known.append(fresh)
+            wall.now += 12.1
+        asked_in_a_minute.append(wall.database.asked - asked)
+    assert len(known) > 150
+    assert max(asked_in_a_minute) <= 2 * 50 + 10

@@ -133,7 +133,9 @@ class Search:
     ) -> SearchPage:
         plan = await self._plan(query, text, offset, generation)
         wanted = offset + query.limit + 1
-        for window in (w for w in WINDOWS if w >= wanted or w == _DEEPEST):
+        # A bound on the score needs the text of every candidate: not of ten thousand.
+        deepest = WINDOWS[1] if query.min_score > 0 else _DEEPEST
+        for window in (w for w in WINDOWS if (w >= wanted and w <= deepest) or w == deepest):
             found = await self._window(plan, window)
             if found.complete or found.total >= wanted:
                 break

@@ -18,6 +18,8 @@ from aistack.limits.gcra import Clock, Rates
 from aistack.limits.identity import of_address
 from aistack.limits.limiter import Limiter, seconds
 
+_AGAIN = 10
+"""How many clients with a stale key an address may have: so often may its wrong keys be retried."""
 _PATIENCE_S = 2.0
 """Longest wait of a key for those before it from the same address."""
 P = TypeVar("P")
@@ -52,6 +54,7 @@ class WrongKeys:
         self._limiter = limiter
         self._clock = clock
         self._rates = Rates.of(settings.wrong_keys_per_minute)
+        self._again = Rates.of(_AGAIN * settings.wrong_keys_per_minute)
         self._width = settings.wrong_keys_per_minute
         self._most = settings.clients
         self._counts = limiter.local()
@@ -71,10 +74,13 @@ class WrongKeys:
         """
         digest = hashlib.blake2b(key.encode(), digest_size=16, key=self._salt).digest()
         if digest not in self._right:
-            self._refuse_behind_wall(digest.hex(), address)
+            walls = [digest.hex(), address]
+            if digest in self._wrong:
+                walls.append("again:" + address)
+            self._refuse_behind_wall(*walls)
             async with self._door(address):
                 if digest not in self._right:
-                    self._refuse_behind_wall(digest.hex(), address)  # the wall may stand since
+                    self._refuse_behind_wall(*walls)  # the wall may stand since
                     return await self._verify(key, digest, address, verify)
         return await self._verify(key, digest, address, verify)
 
@@ -85,12 +91,14 @@ class WrongKeys:
             principal = await verify(key)
         except UnauthenticatedError:
             self._right.pop(digest, None)
-            again = digest in self._wrong
+            known = digest in self._wrong
             self._remember(self._wrong, digest)
-            if again:
-                await self._count(digest.hex(), "wrong:key:" + digest.hex())
+            if known:
+                await self._count(digest.hex(), "wrong:key:" + digest.hex(), self._rates)
+                again = "wrong:again:" + of_address(address)
+                await self._count("again:" + address, again, self._again)
             else:
-                await self._count(address, "wrong:" + of_address(address))
+                await self._count(address, "wrong:" + of_address(address), self._rates)
             raise
         self._remember(self._right, digest)
         return principal
@@ -101,8 +109,8 @@ class WrongKeys:
         if len(table) > self._most:
             table.popitem(last=False)
 
-    async def _count(self, whom: str, identity: str) -> None:
-        found = await self._limiter.spend(identity, self._rates, self._counts)
+    async def _count(self, whom: str, identity: str, rates: Rates) -> None:
+        found = await self._limiter.spend(identity, rates, self._counts)
         if found.retry_after_s > 0:
             self._walls[whom] = self._clock() + found.retry_after_s
             self._walls.move_to_end(whom)
