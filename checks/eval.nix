@@ -99,6 +99,13 @@ let
     };
 
     testFirewallWithNothingToServe = complains "services.aistack.openFirewall" { openFirewall = true; };
+    testCoordinatorOff = {
+      expr = (with' { coordinator.enable = false; }).systemd.services ? aistack-coordinator;
+      expected = false;
+    };
+    testTwoServicesOnOnePort = complains "services.aistack.coordinator.port" {
+      coordinator.port = 8091;
+    };
     testNoDatabase = complains "services.aistack.postgresql.url" { postgresql.createLocally = false; };
     testTwoDatabases = complains "services.aistack.postgresql.url" {
       postgresql.url = "postgresql://db/x";
