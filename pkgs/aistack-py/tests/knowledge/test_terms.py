@@ -3,7 +3,7 @@ from hypothesis import strategies as st
 
 from aistack.knowledge import bm25
 from aistack.knowledge.fuse import RRF_K, WINDOWS, fuse
-from aistack.knowledge.terms import terms
+from aistack.knowledge.terms import terms, vocabulary
 
 
 def test_code_identifiers_are_found_whole_and_by_part() -> None:
@@ -50,3 +50,8 @@ def test_fused_order_does_not_change_when_the_lists_get_longer(a: list[str], b: 
 def test_fusion_is_the_sum_of_reciprocal_ranks() -> None:
     assert RRF_K == 60
     assert fuse([["x", "y"], ["y", "z"]]) == ["y", "x", "z"]
+
+
+@given(st.text())
+def test_the_vocabulary_is_what_is_counted(text: str) -> None:
+    assert vocabulary(text) == set(terms(text))

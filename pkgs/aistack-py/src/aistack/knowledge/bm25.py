@@ -4,6 +4,7 @@ Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond"
 """
 
 from collections import Counter
+from collections.abc import Collection
 
 from msgspec import Struct
 
@@ -38,7 +39,7 @@ def question_vector(terms: Counter[str]) -> SparseVector:
     return _vector({term_id(term): 1.0 for term in terms})
 
 
-def coverage(question: Counter[str], passage: Counter[str]) -> float:
+def coverage(question: Counter[str], passage: Collection[str]) -> float:
     """The share of the question's terms that the passage has, 0 to 1."""
     return sum(term in passage for term in question) / len(question) if question else 0.0
 

@@ -28,12 +28,16 @@ STOPWORDS = frozenset(
 def terms(text: str) -> Counter[str]:
     """How often each term occurs. Text of stop words alone keeps them: "to be or not to be"."""
     words = _WORD.findall(text)
-    # A word of 10 kB must not stay in the cache.
-    expanded = (_expand(w) if len(w) <= _MAX_TERM else _expand.__wrapped__(w) for w in words)
-    found = Counter(chain.from_iterable(expanded))
+    found = Counter(chain.from_iterable(map(_expanded, words)))
     if not found:
         found.update(word.lower() for word in words)
     return found
+
+
+def vocabulary(text: str) -> set[str]:
+    """The terms that occur, more cheaply than counting them."""
+    words = set(_WORD.findall(text))
+    return set(chain.from_iterable(map(_expanded, words))) or {word.lower() for word in words}
 
 
 def term_id(term: str) -> int:
@@ -42,6 +46,11 @@ def term_id(term: str) -> int:
     Two terms share a place about once in 2**32 pairs; such a pair only counts as one word.
     """
     return zlib.crc32(term.encode())
+
+
+def _expanded(word: str) -> tuple[str, ...]:
+    # A word of 10 kB must not stay in the cache.
+    return _expand(word) if len(word) <= _MAX_TERM else _expand.__wrapped__(word)
 
 
 @lru_cache(maxsize=200_000)
