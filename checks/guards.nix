@@ -27,7 +27,6 @@ in
     networking.hosts."127.0.0.1" = [ domain ];
     environment.systemPackages = [
       pkgs.curl
-      pkgs.jq
     ];
   };
 

@@ -29,12 +29,12 @@ in
         per_minute = lib.mkOption {
           type = lib.types.ints.positive;
           default = 60;
-          description = "What one key may ask in a minute (an address, where there is no key).";
+          description = "What one key may ask in a minute.";
         };
         per_hour = lib.mkOption {
           type = lib.types.ints.positive;
           default = 1000;
-          description = "What one key may ask in an hour (an address, where there is no key).";
+          description = "What one key may ask in an hour.";
         };
       };
 
@@ -69,8 +69,8 @@ in
     '';
     description = ''
       The settings file, {file}`/etc/aistack/config.toml`. Its keys are described in the reference
-      "Configuration", and by {command}`aistack config schema`; the options of
-      `services.aistack` set some of them as defaults.
+      "Configuration", and by {command}`aistack config schema`. What an option of
+      `services.aistack` sets may not be set here too: two definitions fail the build.
 
       An unknown key or a value out of range fails the build, before anything on the host changes.
       Secrets have no place here, since the file lies in the world-readable store: give them to the

@@ -34,8 +34,8 @@ in
       example = 768;
       description = ''
         Length of the model's vectors. After a change of model or dimension, run
-        {command}`aistack reindex`: until then a collection answers by words only where its vectors
-        are of another model.
+        {command}`aistack reindex`: until then a question to a collection with vectors of another
+        model is refused, unless it asks for mode `lexical`.
       '';
     };
 
@@ -66,9 +66,7 @@ in
       credentials = lib.mkIf (emb.apiKeyFile != null) { embeddings-api-key = emb.apiKeyFile; };
 
       settings.embeddings = {
-        endpoint = emb.endpoint;
-        model = emb.model;
-        dimension = emb.dimension;
+        inherit (emb) endpoint model dimension;
       }
       // lib.optionalAttrs (emb.apiKeyFile != null) {
         api_key_file = "credential:embeddings-api-key";

@@ -42,8 +42,8 @@ in
 
   options.services.aistack.nginx = {
     enable = lib.mkEnableOption ''
-      an nginx virtual host in front of AIDB and, below `/coordinator/`, the coordinator, which listens on all addresses with TLS. The firewall
-      stays closed until {option}`services.aistack.openFirewall`'';
+      an nginx virtual host in front of AIDB and, below `/coordinator/`, the coordinator. It listens
+      on all addresses, with TLS. The firewall stays closed until {option}`services.aistack.openFirewall`'';
 
     domain = lib.mkOption {
       type = lib.types.nullOr (lib.types.strMatching "[a-z0-9]([a-z0-9.-]*[a-z0-9])?");

@@ -76,7 +76,7 @@ in
       credentials = lib.mkIf (store.passwordFile != null) { postgres-password = store.passwordFile; };
 
       settings.postgres = {
-        dsn = (if store.url != null then store.url else "host=/run/postgresql dbname=aistack user=aistack");
+        dsn = if store.url != null then store.url else "host=/run/postgresql dbname=aistack user=aistack";
       }
       // lib.optionalAttrs (store.passwordFile != null) {
         password_file = "credential:postgres-password";

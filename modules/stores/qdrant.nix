@@ -75,9 +75,8 @@ in
       credentials = lib.mkIf (store.apiKeyFile != null) { qdrant-api-key = store.apiKeyFile; };
 
       settings.qdrant = {
-        url = (
-          if store.createLocally then "http://${service.host}:${toString service.http_port}" else store.url
-        );
+        url =
+          if store.createLocally then "http://${service.host}:${toString service.http_port}" else store.url;
       }
       // lib.optionalAttrs (store.createLocally || store.apiKeyFile != null) {
         api_key_file = "credential:qdrant-api-key";

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def create_app(stack: Stack, service: ServiceName = "aidb") -> Starlette:
     """The ASGI app of a service of an open stack; opening and closing that is the caller's."""
     endpoints = all_endpoints(service)
-    mounted = mcp.mount(stack, SERVICES[service])
+    mounted = mcp.Mounted(stack, SERVICES[service])
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:

@@ -16,7 +16,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from aistack.access.model import Principal
 from aistack.api import problems
 from aistack.api.endpoint import PRINCIPAL, ROUTE
-from aistack.api.limits import RateLimit, Routes, VerifyFrom, header_of, set_headers
+from aistack.api.headers import header_of, set_headers
+from aistack.api.limits import RateLimit, Routes, VerifyFrom
 from aistack.errors import AistackError, NotFoundError, TooLargeError, UnauthenticatedError
 from aistack.kit import logs
 from aistack.limits.limiter import Limiter

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from aistack.access.model import Principal
 from aistack.api import problems
 from aistack.api.endpoint import PRINCIPAL, ROUTE, Endpoint
+from aistack.api.headers import header_of, headers_of, set_headers
 from aistack.errors import AistackError, ConfigError
 from aistack.limits.gcra import Decision, Rates
 from aistack.limits.identity import Proxies, of_key
@@ -271,23 +272,3 @@ def _policy(rates: Rates) -> bytes:
 
 
 # Starlette's Headers serve any case and any use; a look costs them three times as much or more.
-
-
-def header_of(scope: Scope, name: bytes) -> str:
-    """A request's first header of that name, which is in lower case; empty if there is none."""
-    for own, value in scope["headers"]:
-        if own == name:
-            return str(value, "latin-1")
-    return ""
-
-
-def headers_of(scope: Scope, name: bytes) -> list[str]:
-    """A request's headers of that name, which is in lower case."""
-    return [value.decode("latin-1") for own, value in scope["headers"] if own == name]
-
-
-def set_headers(message: Message, *headers: tuple[bytes, bytes]) -> None:
-    """Give an answer these headers, in the place of its own of the same (lower case) names."""
-    names = [name for name, _ in headers]
-    kept = [header for header in message["headers"] if header[0] not in names]
-    message["headers"] = [*kept, *headers]

@@ -121,11 +121,6 @@ def _again(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-def mount(stack: Stack, service: Service) -> Mounted:
-    """MCP over HTTP for this service of the stack."""
-    return Mounted(stack, service)
-
-
 async def run_stdio(stack: Stack, service: Service, principal: Principal) -> None:
     """Serve one client over standard input and output, on behalf of the principal."""
     server = _server(stack, service, principal)

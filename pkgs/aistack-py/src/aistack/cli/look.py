@@ -1,4 +1,4 @@
-"""What people ask: questions, and about the configuration."""
+"""Questions to a collection."""
 
 import click
 import msgspec

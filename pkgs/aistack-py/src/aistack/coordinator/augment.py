@@ -277,5 +277,5 @@ def _route(sources: Sequence[Source], threshold: float) -> Route:
         reason = f"a solution of similarity {best.score:.2f} and value {best.value:.2f}"
     else:
         reason = f"a passage of similarity {best.score:.2f}"
-    target = "local" if best is not None and confidence >= threshold else "remote"
-    return Route("local" if target == "local" else "remote", confidence, threshold, reason)
+    enough = best is not None and confidence >= threshold
+    return Route("local" if enough else "remote", confidence, threshold, reason)

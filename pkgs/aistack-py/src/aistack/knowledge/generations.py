@@ -46,10 +46,10 @@ class Generations:
 
     async def ensure(self) -> None:
         """Give every collection that has none its first generation."""
-        async with self._postgres.transaction(whole=True) as conn:
+        async with self._postgres.read() as conn:
             rows = await (await conn.execute(_QUERIES["collections_without_generation"])).fetchall()
         for row in rows:
-            async with self._postgres.transaction() as conn:
+            async with self._postgres.transaction(whole=True) as conn:
                 # Other processes start too: who has the collection alone looks once more.
                 await conn.execute(_QUERIES["own_collection"], row)
                 found = await conn.execute(_QUERIES["collections_without_generation"])

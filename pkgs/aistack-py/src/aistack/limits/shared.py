@@ -5,15 +5,12 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-import redis.asyncio as redis_asyncio
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
 from aistack.errors import UnavailableError
 from aistack.limits.gcra import Decision, Rates
 from aistack.settings import schema
-from aistack.settings.load import read_secret
+from aistack.stores.redis import connect
 
 PREFIX = "aistack:rate:"
 LONGEST_WAIT_S = 0.25
@@ -86,20 +83,9 @@ class SharedLimiter:
     """
 
     def __init__(self, settings: schema.Redis, secret: bytes) -> None:
-        if settings.url is None:
-            raise ValueError("no redis.url")
-        password = None
-        if settings.password_file:
-            password = read_secret(settings.password_file, "redis.password_file")
         self._timeout_s = min(settings.timeout_s, LONGEST_WAIT_S)
         # A client of its own: what a slow cache does to its connections must not matter here.
-        self._client = redis_asyncio.Redis.from_url(
-            settings.url,
-            password=password,
-            retry=Retry(NoBackoff(), 0),
-            socket_timeout=self._timeout_s,
-            socket_connect_timeout=self._timeout_s,
-        )
+        self._client = connect(settings, self._timeout_s)
         self._secret = hashlib.sha256(secret).digest()
         self._waiting: list[tuple[_Command, asyncio.Future[Any]]] = []
         self._sender: asyncio.Task[None] | None = None

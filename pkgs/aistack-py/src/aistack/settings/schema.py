@@ -134,7 +134,7 @@ class Validation(Section, frozen=True, kw_only=True):
 
 
 class RateLimits(Section, frozen=True, kw_only=True):
-    """How much one client may ask: a key, or an address where there is no key."""
+    """How much one key may ask, and how many wrong keys one address may try."""
 
     enabled: bool = True
     per_minute: Positive = 60

@@ -33,11 +33,27 @@ return 1
 """
 
 
-class Redis:
-    """A cache that may be missing: a failed read is a miss, a failed write is dropped.
+def connect(settings: schema.Redis, timeout_s: float) -> redis_asyncio.Redis:
+    """A client of the Redis at ``settings.url``, which is set; nothing is connected yet.
 
     redis-py's own defaults (10 retries, 5 s timeouts) would stall requests for seconds.
     """
+    if settings.url is None:
+        raise ValueError("no redis.url")
+    password = None
+    if settings.password_file:
+        password = read_secret(settings.password_file, "redis.password_file")
+    return redis_asyncio.Redis.from_url(
+        settings.url,
+        password=password,
+        retry=Retry(NoBackoff(), 0),
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+    )
+
+
+class Redis:
+    """A cache that may be missing: a failed read is a miss, a failed write is dropped."""
 
     def __init__(self, settings: schema.Redis) -> None:
         self._client: redis_asyncio.Redis | None = None
@@ -46,17 +62,8 @@ class Redis:
 
     async def open(self) -> None:
         """Make the client, if a URL is set; nothing is connected yet."""
-        s = self._settings
-        if s.url is None:
-            return
-        password = read_secret(s.password_file, "redis.password_file") if s.password_file else None
-        self._client = redis_asyncio.Redis.from_url(
-            s.url,
-            password=password,
-            retry=Retry(NoBackoff(), 0),
-            socket_timeout=s.timeout_s,
-            socket_connect_timeout=s.timeout_s,
-        )
+        if self._settings.url is not None:
+            self._client = connect(self._settings, self._settings.timeout_s)
 
     async def close(self) -> None:
         """Close all connections."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -26,6 +27,9 @@ from aistack.coordinator.model import (
 
 if TYPE_CHECKING:
     from aistack.wiring import Stack
+
+Q = TypeVar("Q", SolutionQuery, TrainingPageQuery)
+P = TypeVar("P")
 
 
 class OfInteraction(Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,15 +73,22 @@ def _told(interaction: Interaction, what: str) -> Answer:
     return Answer(interaction, text)
 
 
-async def _list_solutions(stack: Stack, principal: Principal, wanted: SolutionQuery) -> Answer:
+async def _fitting(wanted: Q, ask: Callable[[Q], Awaitable[P]], most_bytes: int) -> P:
+    """A page of fewer entries, rather than a cut one whose cursor would skip what was cut off."""
     limit: int = wanted.limit
     while True:
-        query = structs.replace(wanted, limit=limit)
-        page = await stack.coordinator.solutions.list(principal, query)
-        # Fewer solutions, rather than a cut list whose cursor would skip the ones cut off.
-        if limit == 1 or len(msgspec.json.encode(page)) <= stack.settings.limits.result_bytes // 2:
-            break
+        page = await ask(structs.replace(wanted, limit=limit))
+        if limit == 1 or len(msgspec.json.encode(page)) <= most_bytes:
+            return page
         limit //= 2
+
+
+async def _list_solutions(stack: Stack, principal: Principal, wanted: SolutionQuery) -> Answer:
+    page = await _fitting(
+        wanted,
+        lambda query: stack.coordinator.solutions.list(principal, query),
+        stack.settings.limits.result_bytes // 2,
+    )
     lines = [f"{len(page.solutions)} solutions, newest first."]
     lines += [
         f"{one.id} value {one.value:.2f}: {' '.join(one.question.split())[:200]}"
@@ -119,13 +130,11 @@ async def _stats(stack: Stack, principal: Principal, _wanted: NoInput) -> Answer
 
 
 async def _training(stack: Stack, principal: Principal, wanted: TrainingPageQuery) -> Answer:
-    limit: int = wanted.limit
-    while True:
-        query = structs.replace(wanted, limit=limit)
-        page = await stack.coordinator.training.page(principal, query)
-        if limit == 1 or len(msgspec.json.encode(page)) <= stack.settings.limits.result_bytes:
-            break
-        limit //= 2
+    page = await _fitting(
+        wanted,
+        lambda query: stack.coordinator.training.page(principal, query),
+        stack.settings.limits.result_bytes,
+    )
     more = f" More: cursor {page.next_cursor}" if page.next_cursor else ""
     return Answer(page, f"{len(page.examples)} examples, oldest first.{more}")
 
