@@ -28,6 +28,7 @@ in
 
   # These boot machines.
   aidb = vm ./aidb.nix;
+  certificate = vm ./certificate.nix;
   coordinator = vm ./coordinator.nix;
   external = vm ./external.nix;
   guards = vm ./guards.nix;
