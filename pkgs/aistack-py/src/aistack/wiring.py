@@ -1,7 +1,6 @@
 """The composition root: builds every part once, opens and closes them in order."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from aistack.coordinator.parts import Coordinator, open_coordinator
 from aistack.errors import AistackError
 from aistack.jobs.ledger import Ledger
 from aistack.jobs.metrics import JobMetrics
+from aistack.kit import tasks
 from aistack.kit.signing import Signer
 from aistack.knowledge.collections import Collections
 from aistack.knowledge.documents import Documents
@@ -123,7 +123,7 @@ async def open_stack(
         )
         if index:
             task = asyncio.create_task(stack.indexer.run(), name="indexer")
-            resources.push_async_callback(_cancel, task)
+            resources.push_async_callback(tasks.end, task)
         yield stack
 
 
@@ -133,12 +133,6 @@ async def _cursor_key(postgres: Postgres) -> bytes:
         found = await conn.execute("select value from instance where key = 'cursor-key'")
         row = await found.fetchone()
     return bytes((row or {})["value"])
-
-
-async def _cancel(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
 
 
 async def _answers(ping: object) -> bool:

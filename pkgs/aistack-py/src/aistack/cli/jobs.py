@@ -14,6 +14,7 @@ from aistack.cli.context import command, json_option, settings_of
 from aistack.cli.render import as_json, say, table
 from aistack.errors import NotFoundError, UnavailableError
 from aistack.jobs.ledger import Ledger
+from aistack.kit import tasks
 from aistack.knowledge.collections import Collections
 from aistack.knowledge.embed import Embedder
 from aistack.knowledge.generations import Generations
@@ -115,9 +116,7 @@ async def wait_for_index(stack: Stack, collection: str | None) -> int:
                     break
                 await asyncio.wait([work], timeout=_LOOK_S)
         finally:
-            if not work.done():
-                work.cancel()
-            await asyncio.wait([work])
+            await tasks.end(work)
     if not work.cancelled():
         work.result()
     return failing

@@ -1,7 +1,6 @@
 """Counts what augment serves, in batches: an answer does not wait for a write."""
 
 import asyncio
-import contextlib
 import logging
 from collections import Counter
 from collections.abc import Iterable
@@ -14,6 +13,7 @@ from psycopg.types.json import Jsonb
 from aistack.coordinator import value
 from aistack.coordinator.value import Counters, Parts
 from aistack.errors import AistackError
+from aistack.kit import tasks
 from aistack.settings.schema import Learning
 from aistack.stores.postgres import Postgres
 from aistack.stores.sqlfile import load_queries
@@ -47,9 +47,7 @@ class Uses:
     async def close(self) -> None:
         """Write what is counted and end the task."""
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await tasks.end(self._task)
         await self._try()
 
     async def _later(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from aistack.errors import RateLimitedError, UnavailableError
+from aistack.kit import tasks
 from aistack.limits.gcra import Clock, Decision, LocalLimiter, Rates
 from aistack.limits.shared import SharedLimiter
 from aistack.monitoring.metrics import Metrics
@@ -78,8 +79,7 @@ class Limiter:
     async def close(self) -> None:
         """Stop asking Redis."""
         if self._recovery is not None:
-            self._recovery.cancel()
-            await asyncio.gather(self._recovery, return_exceptions=True)
+            await tasks.end(self._recovery)
         if self._shared is not None:
             await self._shared.close()
 

@@ -8,6 +8,7 @@ from typing import Any
 from redis.exceptions import NoScriptError, RedisError
 
 from aistack.errors import UnavailableError
+from aistack.kit import tasks
 from aistack.limits.gcra import Decision, Rates
 from aistack.settings import schema
 from aistack.stores.redis import connect
@@ -93,8 +94,7 @@ class SharedLimiter:
     async def close(self) -> None:
         """Close the connection; who still waits is told `UnavailableError`."""
         if self._sender is not None:
-            self._sender.cancel()
-            await asyncio.gather(self._sender, return_exceptions=True)
+            await tasks.end(self._sender)
         self._fail([future for _, future in self._waiting])
         self._waiting = []
         await self._client.aclose()

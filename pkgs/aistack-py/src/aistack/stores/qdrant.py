@@ -14,6 +14,7 @@ from qdrant_client import AsyncQdrantClient
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from aistack.errors import UnavailableError
+from aistack.kit.tasks import heed_cancellation
 from aistack.settings import schema
 from aistack.settings.load import read_secret
 
@@ -103,13 +104,15 @@ class Qdrant:
         if self._client is None:
             raise UnavailableError("the index is closed")
         try:
-            return await self._dispatch(call(self._client))
+            answer = await self._dispatch(call(self._client))
         except (ResponseHandlingException, httpx.TransportError) as exc:
             raise UnavailableError("the index does not answer") from exc
         except UnexpectedResponse as exc:
             if (exc.status_code or 0) >= HTTP_SERVER_ERROR or exc.status_code in {401, 403}:
                 raise UnavailableError("the index refuses to answer") from exc
             raise
+        heed_cancellation()
+        return answer
 
     def _dispatch(self, work: Coroutine[Any, Any, T]) -> Awaitable[T]:
         if self._loop is None:
