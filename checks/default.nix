@@ -31,6 +31,7 @@ in
   certificate = vm ./certificate.nix;
   coordinator = vm ./coordinator.nix;
   external = vm ./external.nix;
+  gc = vm ./gc.nix;
   guards = vm ./guards.nix;
   hardening = vm ./hardening.nix;
   switch = vm ./switch.nix;

@@ -58,6 +58,18 @@ let
     expected = false;
   };
 
+  # A unit's settings file; its name changes with its text.
+  settingsFile = name: config: config.systemd.services.${name}.environment.AISTACK_CONFIG;
+  collects =
+    settings:
+    let
+      inherit (with' settings) systemd;
+    in
+    {
+      service = systemd.services ? aistack-gc;
+      timer = systemd.timers ? aistack-gc;
+    };
+
   toplevel = config: builtins.unsafeDiscardStringContext config.system.build.toplevel.drvPath;
   unit = name: enabled.systemd.services.${name};
 
@@ -103,6 +115,107 @@ let
       expr = (with' { coordinator.enable = false; }).systemd.services ? aistack-coordinator;
       expected = false;
     };
+
+    testGarbageCollectionByDefault = {
+      expr = collects { };
+      expected = {
+        service = true;
+        timer = true;
+      };
+    };
+    testGarbageCollectionOff = {
+      expr = collects { gc.enable = false; };
+      expected = {
+        service = false;
+        timer = false;
+      };
+    };
+    testGarbageCollectionGoesWithTheCoordinator = {
+      expr = collects { coordinator.enable = false; };
+      expected = {
+        service = false;
+        timer = false;
+      };
+    };
+    # Whoever turns the timer off collects by hand, by the same rules.
+    testGarbageCollectionByHandHasItsRules = {
+      expr =
+        (with' {
+          gc = {
+            enable = false;
+            maxAgeDays = 90;
+          };
+        }).services.aistack.settings.gc.max_age_days;
+      expected = 90;
+    };
+    testGarbageCollectionIsMadeUp = {
+      expr = enabled.systemd.timers.aistack-gc.timerConfig;
+      expected = {
+        OnCalendar = "*-*-* 02:00:00";
+        Persistent = true;
+        RandomizedDelaySec = "15min";
+      };
+    };
+    # By its timer only; a switch or a boot does not collect.
+    testGarbageCollectionIsStartedByNothingElse = {
+      expr = {
+        inherit (unit "aistack-gc") wantedBy requiredBy restartIfChanged;
+      };
+      expected = {
+        wantedBy = [ ];
+        requiredBy = [ ];
+        restartIfChanged = false;
+      };
+    };
+    testGarbageCollectionWaitsForTheMigration = {
+      expr =
+        lib.elem "aistack-migrate.service" (unit "aistack-gc").after
+        && lib.elem "aistack-migrate.service" (unit "aistack-gc").wants;
+      expected = true;
+    };
+    testNoHardMaximumAge = {
+      expr = enabled.services.aistack.settings.gc ? hard_max_age_days;
+      expected = false;
+    };
+    testHardMaximumAge = {
+      expr = (with' { gc.hardMaxAgeDays = 730; }).services.aistack.settings.gc.hard_max_age_days;
+      expected = 730;
+    };
+    # A key left out would mean the default.
+    testInteractionsForEver = {
+      expr = (with' { gc.interactionsDays = null; }).services.aistack.settings.gc.interactions_days;
+      expected = 0;
+    };
+    testServicesDoNotReadTheRulesOfGarbageCollection = {
+      expr =
+        map
+          (
+            name:
+            settingsFile name (with' {
+              gc.maxAgeDays = 90;
+            })
+          )
+          [
+            "aistack-aidb"
+            "aistack-coordinator"
+          ];
+      expected = map (name: settingsFile name enabled) [
+        "aistack-aidb"
+        "aistack-coordinator"
+      ];
+    };
+    testGarbageCollectionReadsItsRules = {
+      expr =
+        settingsFile "aistack-gc" (with' {
+          gc.maxAgeDays = 90;
+        }) == settingsFile "aistack-gc" enabled;
+      expected = false;
+    };
+    testGarbageCollectionTakesNothingAtAll = refuses [ "gc" "maxFraction" ] { gc.maxFraction = 0; };
+    testGarbageCollectionTakesMoreThanAll = refuses [ "gc" "maxFraction" ] { gc.maxFraction = 1.5; };
+    testValueOutOfRange = refuses [ "gc" "minValue" ] { gc.minValue = 2; };
+    testNoSchedule = refuses [ "gc" "schedule" ] { gc.schedule = [ ]; };
+
     testTwoServicesOnOnePort = complains "services.aistack.coordinator.port" {
       coordinator.port = 8091;
     };

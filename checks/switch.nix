@@ -16,6 +16,11 @@
       stopping.configuration.services.aistack.settings.coordinator.shutdown_s = 7;
       logging.configuration.services.aistack.settings.log.level = "debug";
       database.configuration.services.aistack.settings.postgres.pool_max = 5;
+      collecting.configuration.services.aistack = {
+        gc.maxAgeDays = 90;
+        # As in the one before, so that nothing else differs.
+        settings.postgres.pool_max = 5;
+      };
 
       upgrade.configuration.services.aistack.package = lib.mkForce (
         (pkgs.callPackage ../pkgs/aistack-py/package.nix { }).overrideAttrs { RELEASE = "next"; }
@@ -80,10 +85,30 @@
           before = runs()
           switch("database")
           t.assertEqual(restarted(before), ours | {"aistack-migrate"})
+          machine.wait_for_unit("aistack-coordinator.service")
+
+      with subtest("a rule of garbage collection restarts nothing, and a run goes on meanwhile"):
+          before = runs()
+          psql = "runuser -u postgres -- psql -d aistack -qtAc"
+          # What the run waits for.
+          hold = "begin; lock table solutions; select pg_sleep(600)"
+          machine.execute(f"{psql} '{hold}' > /dev/null 2>&1 &")
+          locks = "from pg_locks where relation = 'solutions'::regclass and"
+          machine.wait_until_succeeds(f"{psql} \"select mode {locks} granted\" | grep AccessExclusive")
+          machine.succeed("systemctl start --no-block aistack-gc.service")
+          machine.wait_until_succeeds(f"{psql} \"select mode {locks} not granted\" | grep Lock")
+          run = machine.get_unit_property("aistack-gc.service", "InvocationID")
+          switch("collecting")
+          t.assertEqual(restarted(before), set())
+          t.assertEqual(machine.get_unit_property("aistack-gc.service", "ActiveState"), "activating")
+          t.assertEqual(machine.get_unit_property("aistack-gc.service", "InvocationID"), run)
+          machine.succeed(f"{psql} \"select pg_terminate_backend(pid) {locks} granted\"")
+          machine.wait_until_succeeds("systemctl show -P ActiveState aistack-gc.service | grep -x inactive")
+          t.assertEqual(machine.get_unit_property("aistack-gc.service", "Result"), "success")
 
       with subtest("the same configuration again changes nothing"):
           before = runs()
-          switch("database")
+          switch("collecting")
           t.assertEqual(restarted(before), set())
 
       with subtest("an upgrade of the package leaves the stores and nginx alone"):

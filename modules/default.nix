@@ -10,6 +10,7 @@
     ./embeddings
     ./aidb
     ./coordinator
+    ./gc
     ./nginx
   ];
 }

@@ -44,6 +44,7 @@ in
       description = "knowledge base (AIDB)";
       others = [
         "coordinator"
+        "gc"
         "learning"
       ];
     };

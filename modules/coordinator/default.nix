@@ -54,7 +54,10 @@ in
     systemd.services.aistack-coordinator = httpService {
       name = "coordinator";
       description = "coordinator";
-      others = [ "aidb" ];
+      others = [
+        "aidb"
+        "gc"
+      ];
     };
   };
 }

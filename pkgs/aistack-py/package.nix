@@ -36,6 +36,7 @@ python3Packages.buildPythonApplication {
     python3Packages.lxml
     python3Packages.mcp
     python3Packages.msgspec
+    python3Packages.numpy
     python3Packages.prometheus-client
     python3Packages.psycopg
     python3Packages.pypdf

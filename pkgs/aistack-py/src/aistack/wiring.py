@@ -4,10 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from aistack.access.keys import Keys
 from aistack.coordinator.parts import Coordinator, open_coordinator
+from aistack.coordinator.trash import Trash
 from aistack.errors import AistackError
+from aistack.gc.collector import Collector
+from aistack.gc.metrics import GcMetrics
 from aistack.jobs.ledger import Ledger
 from aistack.jobs.metrics import JobMetrics
 from aistack.kit import tasks
@@ -22,6 +26,7 @@ from aistack.knowledge.vectors import Vectors
 from aistack.limits.limiter import Limiter
 from aistack.migrations.runner import require_schema
 from aistack.monitoring.metrics import Metrics
+from aistack.monitoring.stored import StoredMetrics
 from aistack.screening.screen import Screen
 from aistack.settings.schema import Server, Settings
 from aistack.stores.postgres import Postgres
@@ -40,13 +45,16 @@ class Stack:
     documents: Documents
     collections: Collections
     search: Search
+    vectors: Vectors
     generations: Generations
     indexer: Indexer
     keys: Keys
     coordinator: Coordinator
+    collector: Collector
     limiter: Limiter
     metrics: Metrics
-    job_metrics: JobMetrics
+    stored_metrics: tuple[StoredMetrics[Any], ...]
+    """Those that PostgreSQL keeps."""
 
     async def ready(self) -> dict[str, bool]:
         """Which dependencies answer now: PostgreSQL and Qdrant, and Redis where configured."""
@@ -113,13 +121,17 @@ async def open_stack(
             documents=documents,
             collections=collections,
             search=search,
+            vectors=vectors,
             generations=generations,
             indexer=Indexer(postgres, vectors, embedder, generations, metrics),
             keys=Keys(postgres),
             coordinator=coordinator,
+            collector=Collector(
+                postgres, vectors, documents, Trash(documents, settings.learning), settings.gc
+            ),
             limiter=limiter,
             metrics=metrics,
-            job_metrics=JobMetrics(Ledger(postgres)),
+            stored_metrics=(JobMetrics(Ledger(postgres)), GcMetrics(postgres)),
         )
         if index:
             task = asyncio.create_task(stack.indexer.run(), name="indexer")

@@ -100,7 +100,7 @@ class FakeKeys:
         return NewKey("secret", key)
 
 
-class FakeJobMetrics:
+class FakeStoredMetrics:
     async def render(self) -> bytes:
         return b"aistack_job_ledger_readable 1.0\n"
 
@@ -122,7 +122,7 @@ def fake_stack(rate_limits: RateLimits | None = None) -> Any:
         search=FakeSearch(),
         keys=FakeKeys(),
         metrics=metrics,
-        job_metrics=FakeJobMetrics(),
+        stored_metrics=(FakeStoredMetrics(),),
         ready=ready,
         parts=parts,
     )

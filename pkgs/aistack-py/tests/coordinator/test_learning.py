@@ -233,7 +233,7 @@ async def test_a_solution_in_the_trash_is_not_strengthened(stack: Stack) -> None
         (row,) = await (
             await conn.execute("update solutions set deleted_at = now() returning document_id")
         ).fetchall()
-        await stack.documents.delete_within(conn, COLLECTION, row["document_id"])
+        await stack.documents.delete_within(conn, COLLECTION, [row["document_id"]])
     await stack.indexer.drain()
     with pytest.raises(NotFoundError):
         await stack.coordinator.solutions.get(LOCAL_OPERATOR, first.solution_id)

@@ -12,10 +12,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from aistack.errors import NotFoundError
 from aistack.jobs import ledger as module
-from aistack.jobs import metrics
 from aistack.jobs.ledger import Ledger
 from aistack.jobs.metrics import JobMetrics
 from aistack.migrations.runner import migrate
+from aistack.monitoring import stored
 from aistack.settings.schema import Postgres as PostgresSettings
 from aistack.settings.schema import Settings
 from aistack.stores.postgres import Postgres
@@ -175,8 +175,8 @@ async def test_metrics_tell_totals_and_survive_a_dead_database(
         pass
     assert await render() == text, "asked again within a moment"
 
-    monkeypatch.setattr(metrics, "_KEPT_S", 0.0)
-    monkeypatch.setattr(metrics, "_PATIENCE_S", 0.2)
+    monkeypatch.setattr(stored, "_KEPT_S", 0.0)
+    monkeypatch.setattr(stored, "_PATIENCE_S", 0.2)
     collector._next = 0.0
     with psycopg.connect(dsn, autocommit=True) as blocker:
         blocker.execute("begin")

@@ -38,7 +38,9 @@ async def ready(stack: Stack, _principal: Principal, _call: Call) -> Reply:
 async def metrics(stack: Stack, _principal: Principal, _call: Call) -> Reply:
     """All metrics in Prometheus' text format."""
     content, media_type = stack.metrics.render()
-    return Reply(content + await stack.job_metrics.render(), media_type=media_type)
+    for stored in stack.stored_metrics:
+        content += await stored.render()
+    return Reply(content, media_type=media_type)
 
 
 ENDPOINTS = (

@@ -15,6 +15,7 @@ _COMMANDS = {
     "ingest": "aistack.cli.jobs",
     "query": "aistack.cli.look",
     "reindex": "aistack.cli.jobs",
+    "gc": "aistack.cli.gc",
     "migrate": "aistack.cli.migrate",
     "keys": "aistack.cli.keys",
     "config": "aistack.cli.config",

@@ -34,7 +34,7 @@ select pg_advisory_xact_lock(%(lock)s)
 
 -- name: lock_solution
 select id, question, answer, tags, examples, parts, successes, partials, failures, feedback_sum,
-       feedback_count, uses, document_id, deleted_at
+       feedback_count, uses, document_id, deleted_at, merged_into
 from solutions where id = %(id)s for update
 
 -- name: insert_solution
@@ -54,7 +54,7 @@ where id = %(id)s
 
 -- name: lock_used
 select id, parts, successes, partials, failures, feedback_sum, feedback_count, uses
-from solutions where id = any(%(ids)s) order by id for update
+from solutions where id = any(%(ids)s) and deleted_at is null order by id for update
 
 -- name: count_used
 update solutions set uses = %(uses)s, value = %(value)s, parts = %(parts)s,

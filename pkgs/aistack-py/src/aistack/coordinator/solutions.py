@@ -43,9 +43,9 @@ log = logging.getLogger(__name__)
 _QUERIES = load_queries("aistack.coordinator", "coordinator.sql")
 _LOCK = 0x6C6561726E
 """Any constant; with the database it names the right to learn."""
-_EXAMPLES = 8
-_EXAMPLE_CHARS = 500
-_TAGS = 16
+EXAMPLES = 8
+EXAMPLE_CHARS = 500
+TAGS = 16
 _TITLE_CHARS = 200
 
 Row = dict[str, Any]
@@ -182,10 +182,10 @@ class Solutions:
         """Count the verdict in; keep the wording and the tags of one that was good."""
         examples, tags = list(row["examples"]), list(row["tags"])
         if lesson.verdict.good:
-            asked = lesson.pair.question.text[:_EXAMPLE_CHARS]
-            if asked not in examples and asked != row["question"][:_EXAMPLE_CHARS]:
-                examples = [asked, *examples][:_EXAMPLES]
-            tags = list(dict.fromkeys([*tags, *lesson.tags]))[:_TAGS]
+            asked = lesson.pair.question.text[:EXAMPLE_CHARS]
+            if asked not in examples and asked != row["question"][:EXAMPLE_CHARS]:
+                examples = [asked, *examples][:EXAMPLES]
+            tags = list(dict.fromkeys([*tags, *lesson.tags]))[:TAGS]
         document_id = row["document_id"]
         changed = examples != row["examples"] or tags != row["tags"]
         if changed or document_id is None:
@@ -199,13 +199,20 @@ class Solutions:
     ) -> float:
         """Take back what an interaction's old verdict counted, count the new one.
 
+        One that went into the trash as a duplicate counts at the solution that stayed, too.
+
         Returns:
             The solution's reusability; 0 where it is gone.
         """
-        row = await (await conn.execute(_QUERIES["lock_solution"], _id(solution_id))).fetchone()
-        if row is None:
-            return 0.0
-        return value.reusability_part(await self._count(conn, row, old, new))
+        reusability = 0.0
+        at: UUID | None = solution_id
+        while at is not None:
+            row = await (await conn.execute(_QUERIES["lock_solution"], _id(at))).fetchone()
+            if row is None:
+                break
+            reusability = value.reusability_part(await self._count(conn, row, old, new))
+            at = row["merged_into"]
+        return reusability
 
     async def _count(self, conn: Connection, row: Row, old: Verdict, new: Verdict) -> Counters:
         counters = _sum(row, old.counters(), new.counters())

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import Sequence
 from typing import Any, Literal
 from uuid import UUID
 
@@ -81,13 +82,22 @@ class Documents:
         _, document_id = await self._store(conn, row, None, if_none_match=False)
         return document_id
 
-    async def delete_within(self, conn: Connection, collection: str, document_id: UUID) -> None:
-        """Delete a document inside the caller's transaction; one that is gone stays gone.
+    async def delete_within(
+        self, conn: Connection, collection: str, documents: Sequence[UUID]
+    ) -> None:
+        """Delete documents inside the caller's transaction; one that is gone stays gone.
 
         Rights are the caller's to check, as with `put_within`.
         """
         await _share_collection(conn, collection)
-        await _delete(conn, collection, document_id)
+        await _delete(conn, collection, documents)
+
+    async def reindex_within(
+        self, conn: Connection, collection: str, documents: Sequence[UUID]
+    ) -> None:
+        """Have documents indexed once more, as they are; one that is gone leaves the index."""
+        await _share_collection(conn, collection)
+        await _enqueue(conn, collection, documents)
 
     def _prepare(self, new: NewDocument) -> Row:
         """Everything that needs no database: checks, extraction, chunks."""
@@ -171,8 +181,7 @@ class Documents:
     async def _store_chunks(self, conn: Connection, row: Row) -> None:
         await conn.execute(_QUERIES["drop_unindexed_chunks"], row)
         await conn.execute(_QUERIES["insert_chunks"], row)
-        await conn.execute(_QUERIES["enqueue"], row)
-        await conn.execute(_QUERIES["notify"])
+        await _enqueue(conn, row["collection"], [row["id"]])
 
     async def get(self, principal: Principal, id: UUID) -> Document:  # noqa: A002
         """One document with its text; raises `NotFoundError`."""
@@ -240,7 +249,7 @@ class Documents:
             if old is None or not principal.sees(old["collection"]):
                 raise NotFoundError("no such document")
             _match(if_match, old)
-            await _delete(conn, old["collection"], id)
+            await _delete(conn, old["collection"], [id])
 
     async def delete_project(self, principal: Principal, collection: str, project: str) -> int:
         """Delete all documents of a project; returns how many there were.
@@ -256,8 +265,7 @@ class Documents:
                 values = {"collection": collection, "project": project, "limit": _DELETE_AT_ONCE}
                 query = _QUERIES["documents_of_project"]
                 rows = await (await conn.execute(query, values)).fetchall()
-                for row in rows:
-                    await _delete(conn, collection, row["id"])
+                await _delete(conn, collection, [row["id"] for row in rows])
             deleted += len(rows)
             if len(rows) < _DELETE_AT_ONCE:
                 return deleted
@@ -295,8 +303,12 @@ async def _info(conn: Connection, document_id: UUID) -> DocumentInfo:
     return msgspec.convert(row, DocumentInfo)
 
 
-async def _delete(conn: Connection, collection: str, document_id: UUID) -> None:
-    values = {"id": document_id, "collection": collection}
-    await conn.execute(_QUERIES["delete_document"], values)
+async def _delete(conn: Connection, collection: str, documents: Sequence[UUID]) -> None:
+    await conn.execute(_QUERIES["delete_documents"], {"ids": list(documents)})
+    await _enqueue(conn, collection, documents)
+
+
+async def _enqueue(conn: Connection, collection: str, documents: Sequence[UUID]) -> None:
+    values = {"ids": list(documents), "collection": collection}
     await conn.execute(_QUERIES["enqueue"], values)
     await conn.execute(_QUERIES["notify"])

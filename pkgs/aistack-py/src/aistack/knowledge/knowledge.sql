@@ -63,8 +63,9 @@ from unnest(%(headings)s::text[], %(texts)s::text[]) with ordinality as t (headi
 
 -- name: enqueue
 insert into outbox (generation, document_id)
-select id, %(id)s from generations
-where collection = %(collection)s and state in ('live', 'building')
+select g.id, d.id from generations g, unnest(%(ids)s::uuid[]) d (id)
+where g.collection = %(collection)s and g.state in ('live', 'building')
+order by d.id
 on conflict (generation, document_id)
 do update set seq = default, attempts = 0, not_before = now(), error = null
 
@@ -85,8 +86,8 @@ from documents where id = %(id)s
 -- name: lock_document
 select id, collection, revision from documents where id = %(id)s for update
 
--- name: delete_document
-delete from documents where id = %(id)s
+-- name: delete_documents
+delete from documents where id = any(%(ids)s)
 
 -- name: documents_of_project
 select id from documents where collection = %(collection)s and project = %(project)s

@@ -1,5 +1,6 @@
 """The Qdrant side: one Qdrant collection an index generation."""
 
+import time
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
@@ -42,6 +43,15 @@ class Point(Struct, frozen=True):
     payload: dict[str, Any]
 
 
+class Found(Struct, frozen=True):
+    """A point as it lies in the index, whoever wrote it."""
+
+    id: int | str
+    document: str | None
+    indexed_at: int | None
+    """Seconds since 1970."""
+
+
 class Leg(Struct, frozen=True):
     """One way of search: ids best first, with their scores."""
 
@@ -59,6 +69,7 @@ def payload(document: dict[str, Any]) -> dict[str, Any]:
         "content_type": document["content_type"],
         "folders": folders,
         "tags": [_tag(k, v) for k, v in document["metadata"].items()],
+        "indexed_at": int(time.time()),
     }
 
 
@@ -142,9 +153,45 @@ class Vectors:
         selector = models.FilterSelector(filter=models.Filter(should=stale))
         await self._qdrant.run(lambda c: c.delete(index, points_selector=selector, wait=True))
 
-    async def count(self, index: str) -> int:
-        """Exact number of points."""
-        return (await self._qdrant.run(lambda c: c.count(index, exact=True))).count
+    async def scan(
+        self, index: str, after: int | str | None, limit: int
+    ) -> tuple[list[Found], int | str | None]:
+        """Some points, and where to go on; None: these were the last."""
+        fields = ["document", "indexed_at"]
+        records, following = await self._qdrant.run(
+            lambda c: c.scroll(
+                index, offset=after, limit=limit, with_payload=fields, with_vectors=False
+            )
+        )
+        found = [
+            Found(
+                record.id if isinstance(record.id, int) else str(record.id),
+                _typed((record.payload or {}).get("document"), str),
+                _typed((record.payload or {}).get("indexed_at"), int),
+            )
+            for record in records
+        ]
+        return found, _typed(following, (int, str))
+
+    async def present(self, index: str, ids: Sequence[str]) -> set[str]:
+        """Which of these points there are."""
+        records = await self._qdrant.run(
+            lambda c: c.retrieve(index, ids=list(ids), with_payload=False, with_vectors=False)
+        )
+        return {str(record.id) for record in records if not isinstance(record.id, int)}
+
+    async def delete(self, index: str, ids: Sequence[str]) -> None:
+        """Delete points; one that is gone stays gone."""
+        selector = models.PointIdsList(points=list(ids))
+        await self._qdrant.run(lambda c: c.delete(index, points_selector=selector, wait=True))
+
+    async def count(self, index: str, filter: Filter | None = None) -> int:  # noqa: A002
+        """Exact number of points, of all or of those that a filter lets through."""
+        conditions = compile_filter(filter) if filter is not None else None
+        answer = await self._qdrant.run(
+            lambda c: c.count(index, count_filter=conditions, exact=True)
+        )
+        return answer.count
 
     async def search(
         self,
@@ -198,6 +245,11 @@ def compile_filter(asked: Filter, only: Sequence[str] | None = None) -> models.F
     if only is not None:
         must.append(models.HasIdCondition(has_id=list(only)))
     return models.Filter(must=must) if must else None
+
+
+def _typed(value: Any, kind: Any) -> Any:
+    """The value if it is of that kind: 5 is not "5"."""
+    return value if isinstance(value, kind) and not isinstance(value, bool) else None
 
 
 def _equals(key: str, value: str | int) -> models.FieldCondition:

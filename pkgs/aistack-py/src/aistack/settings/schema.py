@@ -184,6 +184,33 @@ class Learning(Section, frozen=True, kw_only=True):
     session_ttl_s: Positive = 24 * 3600
 
 
+class GarbageCollection(Section, frozen=True, kw_only=True):
+    """What garbage collection takes away, and how much of it at once."""
+
+    max_age_days: Positive = 30
+    """Since a solution was learned or last served; then it goes if its value is low."""
+    min_value: Annotated[float, Meta(ge=0, le=1)] = 0.5
+    """Value from which a solution does not expire."""
+    hard_max_age_days: Positive | None = None
+    """Since a solution was learned; then it goes whatever its value. Not set: never."""
+    duplicate_similarity: Annotated[float, Meta(ge=0.5, le=1)] = 0.95
+    """Question and answer must both be as similar for two solutions to be duplicates."""
+    max_solutions: Positive = 100_000
+    """Above this the least valuable go."""
+    keep_ratio: Annotated[float, Meta(gt=0, le=1)] = 0.8
+    """The share of max_solutions that stays then."""
+    max_fraction: Annotated[float, Meta(gt=0, le=1)] = 0.05
+    """Largest share of all solutions that a run takes for age or as duplicates; at least one."""
+    grace_s: Positive = 3600
+    """Points of the index and documents that changed later than this ago are left alone."""
+    trash_days: Annotated[int, Meta(ge=1, le=3650)] = 7
+    """How long a run can be undone."""
+    interactions_days: Annotated[int, Meta(ge=0)] = 365
+    """Interactions go when they are older. 0: never."""
+    history_days: Positive = 365
+    """Runs with their deletions, and what was done to API keys, are forgotten when older."""
+
+
 class CollectionOptions(Section, frozen=True, kw_only=True):
     """A declared collection."""
 
@@ -213,6 +240,7 @@ class Settings(Section, frozen=True, kw_only=True):
     aidb: Server = field(default_factory=Server)
     coordinator: CoordinatorServer = field(default_factory=CoordinatorServer)
     learning: Learning = field(default_factory=Learning)
+    gc: GarbageCollection = field(default_factory=GarbageCollection)
     postgres: Postgres = field(default_factory=Postgres)
     qdrant: Qdrant = field(default_factory=Qdrant)
     redis: Redis = field(default_factory=Redis)

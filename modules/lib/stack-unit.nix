@@ -1,0 +1,64 @@
+# What every unit that opens the whole stack has alike: AIDB, the coordinator, garbage collection.
+#
+#   let
+#     base = import ../lib/stack-unit.nix { inherit config lib pkgs; } {
+#       name = "aidb";              # of the settings file
+#       others = [ "coordinator" ]; # sections that it does not read
+#       inherit (own) onLoopback;   # left out by a unit that nobody connects to
+#     };
+#   in
+#   base // { serviceConfig = base.serviceConfig // { ExecStart = ...; }; }
+{
+  config,
+  lib,
+  pkgs,
+}:
+{
+  name,
+  others,
+  onLoopback ? true,
+}:
+let
+  cfg = config.services.aistack;
+  hardening = import ./hardening.nix { inherit lib; };
+  settingsFile = import ./settings-file.nix { inherit lib pkgs cfg; };
+
+  remoteEndpoint =
+    cfg.embeddings.endpoint != null
+    && builtins.match "https?://(127\\..*|localhost[:/].*|\\[::1].*)" cfg.embeddings.endpoint == null;
+  onlyThisHost =
+    onLoopback
+    && cfg.postgresql.createLocally
+    && cfg.qdrant.createLocally
+    && cfg.redis.url == null
+    && !remoteEndpoint;
+in
+{
+  # Nothing is required: a unit says itself what it cannot do without.
+  wants = [ "aistack-migrate.service" ] ++ lib.optional (!onlyThisHost) "network-online.target";
+  after = [
+    "aistack-migrate.service"
+  ]
+  ++ lib.optional (!onlyThisHost) "network-online.target"
+  ++ lib.optional cfg.postgresql.createLocally "postgresql.target"
+  ++ lib.optional cfg.qdrant.createLocally "qdrant.service"
+  ++ lib.optional cfg.redis.createLocally "redis-aistack.service"
+  ++ lib.optional (cfg.embeddings.llamaCpp.model != null) "llama-cpp.service";
+
+  # The file's name changes with its text: a setting that this reads restarts it, others do not.
+  environment.AISTACK_CONFIG = toString (
+    settingsFile "aistack-${name}.toml" (removeAttrs cfg.settings others)
+  );
+
+  serviceConfig =
+    hardening.sandbox [
+      (if onlyThisHost then hardening.relax.loopback else hardening.relax.network)
+    ]
+    // {
+      Slice = "aistack.slice";
+      User = "aistack";
+      Group = "aistack";
+      SupplementaryGroups = cfg.socketGroups;
+      LoadCredential = cfg.loadCredential;
+    };
+}

@@ -1,0 +1,95 @@
+"""Metrics of garbage collection: a run ends before it could be scraped, PostgreSQL keeps them."""
+
+from collections.abc import Iterator
+from typing import get_args
+
+from msgspec import Struct
+from prometheus_client import Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
+
+from aistack.gc.model import TIERS, Reason, Result
+from aistack.monitoring.stored import StoredMetrics
+from aistack.stores.postgres import Postgres
+from aistack.stores.sqlfile import load_queries
+
+_QUERIES = load_queries("aistack.gc", "gc.sql")
+_REASONS = get_args(Reason)
+_RESULTS = get_args(Result)
+
+
+class Totals(Struct, frozen=True):
+    """What PostgreSQL keeps."""
+
+    counted: dict[tuple[str, str], float]
+    """By metric and label."""
+    in_trash: int
+    storage_bytes: int
+    last_success: float | None
+    """Seconds since 1970."""
+
+
+class GcMetrics(StoredMetrics[Totals]):
+    """What was deleted, how the runs ended, and what the store takes."""
+
+    readable = (
+        "hybrid_gc_metrics_readable",
+        "Whether the last try to read the totals of garbage collection worked",
+    )
+    what = "the totals of garbage collection"
+
+    def __init__(self, postgres: Postgres) -> None:
+        super().__init__()
+        self._postgres = postgres
+
+    async def read(self) -> Totals:
+        """The totals, and the store as it is now."""
+        rows = await self._postgres.fetch(_QUERIES["totals"], {})
+        (status,) = await self._postgres.fetch(_QUERIES["status"], {})
+        success = status["last_success_at"]
+        return Totals(
+            counted={(row["metric"], row["label"]): row["value"] for row in rows},
+            in_trash=status["in_trash"],
+            storage_bytes=status["storage_bytes"],
+            last_success=success.timestamp() if success is not None else None,
+        )
+
+    def families(self, found: Totals | None) -> Iterator[Metric]:
+        """The totals as metrics; a label that never counted is 0, so that a first one is seen."""
+        if found is None:
+            return
+        deleted = CounterMetricFamily(
+            "hybrid_gc_solutions_deleted",
+            "Solutions that were put into the trash, by reason; orphan: points of the index",
+            labels=["reason"],
+        )
+        for reason in _REASONS:
+            deleted.add_metric([reason], found.counted.get(("deleted", reason), 0.0))
+        restored = CounterMetricFamily(
+            "hybrid_gc_solutions_restored", "Solutions that were brought back from the trash",
+            value=found.counted.get(("restored", ""), 0.0),
+        )  # fmt: skip
+        runs = CounterMetricFamily("hybrid_gc_runs", "Runs by their result", labels=["result"])
+        for result in _RESULTS:
+            runs.add_metric([result], found.counted.get(("runs", result), 0.0))
+        seconds = SummaryMetricFamily(
+            "hybrid_gc_execution_seconds", "Time to plan a tier", labels=["tier"]
+        )
+        for tier in TIERS:
+            seconds.add_metric(
+                [tier],
+                count_value=int(found.counted.get(("passes", tier), 0)),
+                sum_value=found.counted.get(("seconds", tier), 0.0),
+            )
+        storage = GaugeMetricFamily(
+            "hybrid_gc_storage_bytes", "What solutions take in PostgreSQL, indexes included",
+            value=found.storage_bytes,
+        )  # fmt: skip
+        trash = GaugeMetricFamily(
+            "hybrid_gc_trash_solutions", "Solutions in the trash", value=found.in_trash
+        )
+        yield from (deleted, restored, runs, seconds, storage, trash)
+        if found.last_success is not None:
+            yield GaugeMetricFamily(
+                "hybrid_gc_last_success_timestamp", "End of the last run that worked, since 1970",
+                value=found.last_success,
+            )  # fmt: skip

@@ -1,0 +1,1 @@
+"""What may go, and why: a file for each tier. They read, and yield steps."""
