@@ -34,5 +34,6 @@ in
   gc = vm ./gc.nix;
   guards = vm ./guards.nix;
   hardening = vm ./hardening.nix;
+  health = vm ./health.nix;
   switch = vm ./switch.nix;
 }

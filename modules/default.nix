@@ -11,6 +11,7 @@
     ./aidb
     ./coordinator
     ./gc
+    ./health
     ./nginx
   ];
 }

@@ -45,6 +45,7 @@ in
       others = [
         "coordinator"
         "gc"
+        "host"
         "learning"
       ];
     };

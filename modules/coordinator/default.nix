@@ -57,6 +57,7 @@ in
       others = [
         "aidb"
         "gc"
+        "host"
       ];
     };
   };

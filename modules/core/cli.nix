@@ -65,6 +65,7 @@ let
         --description="aistack $1, run by an administrator" \
         --slice=aistack.slice --working-directory="$PWD" --setenv=LANG=C.UTF-8 \
         --setenv=AISTACK_CONFIG=/etc/aistack/config.toml \
+        --setenv=PATH=${lib.makeBinPath [ config.systemd.package ]} \
         ${lib.concatMapStringsSep " \\\n  " (line: "--property=${lib.escapeShellArg line}") lines} \
         -- ${lib.getExe cfg.package} "$@"
     '';

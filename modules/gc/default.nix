@@ -14,6 +14,8 @@ let
     others = [
       "aidb"
       "coordinator"
+      "health"
+      "host"
     ];
   };
 

@@ -37,6 +37,8 @@ base
   serviceConfig = base.serviceConfig // {
     Type = "notify";
     ExecStart = "${lib.getExe cfg.package} serve ${name}";
+    # Fed by the event loop: one that is blocked cannot answer, whatever blocks it.
+    WatchdogSec = 30;
     # Where several workers share their metrics.
     RuntimeDirectory = "aistack-${name}";
     RuntimeDirectoryMode = "0700";

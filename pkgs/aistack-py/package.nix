@@ -31,6 +31,7 @@ python3Packages.buildPythonApplication {
 
   dependencies = [
     python3Packages.click
+    python3Packages.cryptography
     python3Packages.httptools
     python3Packages.httpx
     python3Packages.lxml
@@ -68,6 +69,7 @@ python3Packages.buildPythonApplication {
 
   # Fifty kills take minutes; `make check` does them all.
   env.AISTACK_KILLS = "5";
+  env.AISTACK_GC_EXAMPLES = "5";
 
   postInstall = lib.optionalString (stdenv.buildPlatform.canExecute stdenv.hostPlatform) ''
     installShellCompletion --cmd aistack \

@@ -9,9 +9,11 @@ from typing import Any
 from aistack.access.keys import Keys
 from aistack.coordinator.parts import Coordinator, open_coordinator
 from aistack.coordinator.trash import Trash
-from aistack.errors import AistackError
 from aistack.gc.collector import Collector
 from aistack.gc.metrics import GcMetrics
+from aistack.health.board import Board
+from aistack.health.model import Check
+from aistack.health.probes import probes
 from aistack.jobs.ledger import Ledger
 from aistack.jobs.metrics import JobMetrics
 from aistack.kit import tasks
@@ -25,6 +27,7 @@ from aistack.knowledge.search import Search
 from aistack.knowledge.vectors import Vectors
 from aistack.limits.limiter import Limiter
 from aistack.migrations.runner import require_schema
+from aistack.monitoring.health import HealthMetrics
 from aistack.monitoring.metrics import Metrics
 from aistack.monitoring.stored import StoredMetrics
 from aistack.screening.screen import Screen
@@ -55,25 +58,21 @@ class Stack:
     metrics: Metrics
     stored_metrics: tuple[StoredMetrics[Any], ...]
     """Those that PostgreSQL keeps."""
-
-    async def ready(self) -> dict[str, bool]:
-        """Which dependencies answer now: PostgreSQL and Qdrant, and Redis where configured."""
-        found = {
-            "postgres": await _answers(self.postgres.ping()),
-            "qdrant": await _answers(self.qdrant.ping()),
-        }
-        if self.redis.configured:
-            found["redis"] = await self.redis.ping()
-        return found
+    health: Board
+    """What is known of the dependencies; watched only where the stack serves."""
 
 
 @asynccontextmanager
 async def open_stack(
-    settings: Settings, *, index: bool = True, server: Server | None = None
+    settings: Settings,
+    *,
+    index: bool = True,
+    server: Server | None = None,
+    service: str = "aidb",
 ) -> AsyncIterator[Stack]:
-    """Open everything; with ``index`` the indexer works in the background.
+    """Open everything; with ``index`` the indexer works and health is watched in the background.
 
-    ``server`` is the section of the service that opens it; None: aidb's.
+    ``service`` opens it, and ``server`` is its section of the settings; None: aidb's.
 
     The database must be migrated (`aistack migrate`).
 
@@ -113,6 +112,26 @@ async def open_stack(
                 settings, postgres, redis, documents, search, embedder, signer, metrics, screen
             )
         )
+        indexer = Indexer(postgres, vectors, embedder, generations, metrics)
+
+        def changed(name: str, check: Check) -> None:
+            if name == "qdrant":
+                qdrant.broken = check.status == "fail"
+
+        board = Board(
+            service,
+            probes(
+                settings,
+                postgres=postgres,
+                qdrant=qdrant,
+                redis=redis,
+                embeddings=embedder.ping if embedder.enabled else None,
+                backlog=indexer.lag,
+            ),
+            settings.health,
+            HealthMetrics(metrics.registry),
+            changed,
+        )
         stack = Stack(
             settings=settings,
             postgres=postgres,
@@ -123,7 +142,7 @@ async def open_stack(
             search=search,
             vectors=vectors,
             generations=generations,
-            indexer=Indexer(postgres, vectors, embedder, generations, metrics),
+            indexer=indexer,
             keys=Keys(postgres),
             coordinator=coordinator,
             collector=Collector(
@@ -132,8 +151,10 @@ async def open_stack(
             limiter=limiter,
             metrics=metrics,
             stored_metrics=(JobMetrics(Ledger(postgres)), GcMetrics(postgres)),
+            health=board,
         )
         if index:
+            await resources.enter_async_context(board.running())
             task = asyncio.create_task(stack.indexer.run(), name="indexer")
             resources.push_async_callback(tasks.end, task)
         yield stack
@@ -145,11 +166,3 @@ async def _cursor_key(postgres: Postgres) -> bytes:
         found = await conn.execute("select value from instance where key = 'cursor-key'")
         row = await found.fetchone()
     return bytes((row or {})["value"])
-
-
-async def _answers(ping: object) -> bool:
-    try:
-        await ping  # type: ignore[misc]  # any awaitable; its result does not matter
-    except AistackError:
-        return False
-    return True

@@ -13,6 +13,7 @@ import httpx
 from aistack.access.model import KeyInfo, NewKey, Principal
 from aistack.api.app import create_app
 from aistack.errors import NotFoundError, PreconditionError, UnauthenticatedError, UnavailableError
+from aistack.health.model import Check, Detailed, Service
 from aistack.knowledge.model import (
     Collection,
     Document,
@@ -105,12 +106,28 @@ class FakeStoredMetrics:
         return b"aistack_job_ledger_readable 1.0\n"
 
 
+class FakeHealth:
+    """A board on which the test writes."""
+
+    def __init__(self) -> None:
+        self.status: Service = "degraded"
+
+    def started(self) -> bool:
+        return self.status != "unavailable"
+
+    def ready(self) -> Service:
+        return self.status
+
+    def detailed(self) -> Detailed:
+        check = Check(status="pass", critical=True, observed=None, unit=None, output=None,
+                      checked_at=NOW, age_s=0.1, since=NOW)  # fmt: skip
+        return Detailed(
+            status="pass", service="aidb", started_at=NOW, loop_lag_s=0.0,
+            checks={"postgres": check},
+        )  # fmt: skip
+
+
 def fake_stack(rate_limits: RateLimits | None = None) -> Any:
-    parts = {"postgres": True, "qdrant": True, "redis": False}
-
-    async def ready() -> dict[str, bool]:
-        return parts
-
     unlimited = RateLimits(enabled=False)
     settings = Settings(limits=Limits(body_bytes=4096), rate_limits=rate_limits or unlimited)
     metrics = Metrics()
@@ -123,8 +140,7 @@ def fake_stack(rate_limits: RateLimits | None = None) -> Any:
         keys=FakeKeys(),
         metrics=metrics,
         stored_metrics=(FakeStoredMetrics(),),
-        ready=ready,
-        parts=parts,
+        health=FakeHealth(),
     )
 
 

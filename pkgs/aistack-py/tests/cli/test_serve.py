@@ -13,9 +13,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
+import uvicorn
+
+from aistack.cli import serve
 
 ROUTE = "/health/live"
 
@@ -46,12 +50,13 @@ def write_config(folder: Path, dsn: str, workers: int) -> tuple[Path, str]:
 
 @contextmanager
 def serving(
-    config: Path, runtime: Path
+    config: Path, runtime: Path, **more: str
 ) -> Iterator[tuple["subprocess.Popen[bytes]", socket.socket]]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(runtime / "systemd"))
         systemd.settimeout(60)
         environment = {"NOTIFY_SOCKET": str(runtime / "systemd"), "RUNTIME_DIRECTORY": str(runtime)}
+        environment |= more
         command = [sys.executable, "-m", "aistack", "--config", str(config), "serve"]
         server = subprocess.Popen(command, env=os.environ | environment, stderr=subprocess.DEVNULL)
         try:
@@ -79,10 +84,17 @@ def counted(url: str, key: str) -> float:
     return float(found[0]) if found else 0.0
 
 
+def heard(systemd: socket.socket) -> bytes:
+    """The next notice but those that come all the time."""
+    while (notice := systemd.recv(1024)).startswith((b"STATUS=", b"WATCHDOG=")):
+        pass
+    return notice
+
+
 def silent(systemd: socket.socket) -> bool:
     systemd.settimeout(0.5)
     try:
-        return not systemd.recv(64)
+        return not heard(systemd)
     except TimeoutError:
         return True
     finally:
@@ -94,7 +106,7 @@ def test_workers_are_one_service(tmp_path: Path, runtime: Path, dsn: str) -> Non
     create = [sys.executable, "-m", "aistack", "--config", str(config), "keys", "create", "test"]
     key = subprocess.run(create, capture_output=True, text=True, check=True).stdout.strip()
     with serving(config, runtime) as (server, systemd):
-        assert systemd.recv(64) == b"READY=1"
+        assert heard(systemd) == b"READY=1"
         workers = workers_of(server.pid)
         assert len(workers) == 2
         for other in workers:
@@ -116,7 +128,7 @@ def test_workers_are_one_service(tmp_path: Path, runtime: Path, dsn: str) -> Non
         assert silent(systemd), "READY=1 is sent twice"
 
         server.send_signal(signal.SIGTERM)
-        assert systemd.recv(64) == b"STOPPING=1"
+        assert heard(systemd) == b"STOPPING=1"
         assert server.wait(30) == 0
         assert silent(systemd), "STOPPING=1 is sent twice"
         assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
@@ -130,3 +142,49 @@ def test_a_worker_that_cannot_start_ends_the_service(
     with serving(config, runtime) as (server, systemd):
         assert server.wait(30) == 3, "as with one worker"
         assert silent(systemd)
+
+
+def test_a_worker_whose_loop_is_blocked_is_replaced(
+    tmp_path: Path, runtime: Path, dsn: str
+) -> None:
+    config, url = write_config(tmp_path, dsn, workers=2)
+    with serving(config, runtime, WATCHDOG_USEC="2000000") as (server, systemd):
+        assert heard(systemd) == b"READY=1"
+        stuck, well = workers_of(server.pid)
+        os.kill(stuck, signal.SIGSTOP)  # nothing of it runs, as in a loop that never ends
+        deadline = time.monotonic() + 30
+        while len(now := workers_of(server.pid)) != 2 or stuck in now:
+            assert time.monotonic() < deadline, now
+            time.sleep(0.1)
+        assert well in now, "the other one goes on"
+        while systemd.recv(1024) != b"WATCHDOG=1":
+            pass
+        for _ in range(5):
+            live(url)
+
+
+def test_the_supervisor_ends_only_whom_it_does_not_hear(monkeypatch: pytest.MonkeyPatch) -> None:
+    """uvicorn asks a thread of the worker: that answers also where the loop is blocked."""
+    killed: list[int] = []
+    told: list[str] = []
+    monkeypatch.setenv("WATCHDOG_USEC", "2000000")
+    monkeypatch.setattr(serve.os, "kill", lambda pid, _signal: killed.append(pid))
+    monkeypatch.setattr(serve, "notify", told.append)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
+        supervisor = serve.Supervisor(uvicorn.Config("x:y", workers=3), [], notices)
+    supervisor.processes = [SimpleNamespace(pid=pid) for pid in (11, 12, 13)]
+    now = time.monotonic()
+    supervisor._heard = {11: now - 1, 12: now - 3}  # and 13 has only begun
+    supervisor._watch()
+    assert killed == [12]
+    assert told == ["WATCHDOG=1"]
+    supervisor.processes = [SimpleNamespace(pid=pid) for pid in (11, 13, 14)]
+    supervisor._watch()
+    assert killed == [12], "its successor has its own time"
+    monkeypatch.delenv("WATCHDOG_USEC")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
+        quiet = serve.Supervisor(uvicorn.Config("x:y", workers=3), [], notices)
+    quiet.processes, quiet._heard = supervisor.processes, {11: now - 99}
+    quiet._watch()
+    assert killed == [12]
+    assert told == ["WATCHDOG=1", "WATCHDOG=1"]

@@ -48,7 +48,7 @@ async def served(own: Settings) -> AsyncIterator[tuple[ASGIApp, str]]:
         await stack.indexer.drain()
         key = await stack.keys.create(name="contract", scopes=["admin"])
         app = create_app(stack, "coordinator")
-        async with app.router.lifespan_context(app):
+        async with stack.health.running(), app.router.lifespan_context(app):
             yield app, key.key
 
 

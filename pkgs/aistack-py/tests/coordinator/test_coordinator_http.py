@@ -43,6 +43,7 @@ async def http(
     app = create_app(stack, "coordinator")
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
+        stack.health.running(),
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url=BASE, headers=headers) as client,
     ):

@@ -99,8 +99,9 @@ class Model:
             self.all[own].value = value.score(parts, Weights())
             own = self.all[own].keeper
 
-    def collect(self, run: int, now: datetime) -> dict[UUID, str]:
+    def collect(self, run: int, now: datetime, *, full: bool = False) -> dict[UUID, str]:
         """What a run takes, with the reason."""
+        since = None if full else self.compared_until
         live = self.live()
         allowance = most(len(live), FRACTION)
         old = sorted((k for k in live if k.expired(now) and not k.pinned), key=lambda k: k.rank)
@@ -113,7 +114,7 @@ class Model:
             key=lambda k: (-k.pinned, -k.value, -k.used_at.timestamp(), k.created, k.id),
         )
         for kept in best_first:
-            keeper = next((b for b in better if self.duplicates(b, kept, now)), None)
+            keeper = next((b for b in better if self.duplicates(b, kept, since, now)), None)
             if keeper is None or kept.pinned:
                 better.append(kept)
             elif len(gone) >= allowance:
@@ -138,8 +139,7 @@ class Model:
             self.recount(kept.keeper)
         return gone
 
-    def duplicates(self, one: Kept, other: Kept, now: datetime) -> bool:
-        since = self.compared_until
+    def duplicates(self, one: Kept, other: Kept, since: datetime | None, now: datetime) -> bool:
         known = since is not None and since <= now
         new = not known or max(one.created, other.created) > since  # type: ignore[operator]
         return one.content == other.content and new
@@ -262,10 +262,8 @@ class Machine(RuleBasedStateMachine):
     @rule(target=runs, full=st.booleans())
     def collect(self, full: bool) -> int:
         before, now = len(self.model.live()), self.now()
-        if full:
-            self.model.compared_until = None
         report = self.do(self.stack.collector.run, full=full)
-        gone = self.model.collect(report.run, now)
+        gone = self.model.collect(report.run, now, full=full)
         self.model.purge(now)
         recorded = self.sql("select subject, reason from gc_deletions where run = %(r)s"
                             " and reason <> 'orphan'", r=report.run)  # fmt: skip

@@ -19,6 +19,8 @@ def test_an_empty_file_is_a_working_configuration() -> None:
         ({"aidb": {"prot": 1}}, "unknown key aidb.prot; did you mean port?"),
         ({"collections": {"a": {"descripton": ""}}}, "did you mean description?"),
         ({"aidb": {"port": 0}}, "aidb.port"),
+        ({"health": {"critical": ["postgres", "qdrent"]}}, "names qdrent; known are postgres, q"),
+        ({"health": {"interval_s": 1, "timeout_s": 1}}, "must be below health.interval_s"),
         ({"collections": {"No!": {}}}, "collections"),
         ({"collections": {"name\n": {}}}, "collections"),
         ({"qdrant": {"path": "/x"}, "aidb": {"workers": 2}}, "aidb.workers"),

@@ -23,7 +23,7 @@ from aistack.kit import logs
 from aistack.limits.limiter import Limiter
 from aistack.monitoring.metrics import Metrics
 
-PUBLIC = frozenset({"/health/live", "/health/ready"})
+PUBLIC = frozenset({"/health/live", "/health/ready", "/health/startup"})
 _UNROUTED = frozenset({0, 401, 404, 405, 413, 429, 503})
 BROWSABLE = frozenset({"/docs", "/openapi.json", "/metrics"})
 """Pages that a browser or scraper opens: there the key may be the password of HTTP Basic."""

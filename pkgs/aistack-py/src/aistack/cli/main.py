@@ -16,6 +16,7 @@ _COMMANDS = {
     "query": "aistack.cli.look",
     "reindex": "aistack.cli.jobs",
     "gc": "aistack.cli.gc",
+    "health": "aistack.cli.health",
     "migrate": "aistack.cli.migrate",
     "keys": "aistack.cli.keys",
     "config": "aistack.cli.config",

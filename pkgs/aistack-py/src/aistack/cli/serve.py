@@ -1,11 +1,14 @@
 """Runs the API under uvicorn, and MCP over stdio."""
 
 import gc
+import logging
 import os
+import signal
 import socket
 import sys
 import tempfile
 import threading
+import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, get_args
@@ -24,10 +27,12 @@ from aistack.api.mcp import run_stdio
 from aistack.api.services import SERVICES, ServiceName
 from aistack.cli.context import command, config_file, error_boundary, settings_of
 from aistack.kit.logs import set_up
-from aistack.kit.notify import notify
+from aistack.kit.notify import notify, watchdog_period
 from aistack.settings.load import config_path, load
 from aistack.settings.schema import Settings
 from aistack.wiring import open_stack
+
+log = logging.getLogger(__name__)
 
 _APP = "aistack.cli.serve:from_environment"
 _SERVICE = "AISTACK_SERVICE"
@@ -57,7 +62,7 @@ class Server:
         try:
             async with AsyncExitStack() as resources:
                 server = SERVICES[self._service].server(self._settings)
-                opened = open_stack(self._settings, server=server)
+                opened = open_stack(self._settings, server=server, service=self._service)
                 stack = await resources.enter_async_context(opened)
                 app = create_app(stack, self._service)
                 await resources.enter_async_context(app.router.lifespan_context(app))
@@ -118,6 +123,9 @@ class Supervisor(Multiprocess):
     ) -> None:
         super().__init__(config, uvicorn.Server(config).run, sockets)
         self._notices = notices
+        self._watchdog_s = watchdog_period()
+        self._heard: dict[int, float] = {}
+        """When the event loop of each worker was last known to run."""
         self._ready = threading.Event()
         self.failed = False
 
@@ -129,7 +137,16 @@ class Supervisor(Multiprocess):
     def _take_notices(self) -> None:
         starting = self.processes_num
         while True:  # also when all are up: a worker would wait in a full socket
-            starting -= self._notices.recv(64) == b"READY=1"
+            notice = dict(
+                line.split("=", 1)
+                for line in self._notices.recv(1024).decode().splitlines()
+                if "=" in line
+            )
+            if "X_PID" in notice:
+                self._heard[int(notice["X_PID"])] = time.monotonic()
+            if "STATUS" in notice:  # they all look at the same things
+                notify(f"STATUS={notice['STATUS']}")
+            starting -= notice.get("READY") == "1"
             if starting == 0 and not self._ready.is_set():
                 self._ready.set()
                 notify("READY=1")
@@ -137,6 +154,7 @@ class Supervisor(Multiprocess):
     def keep_subprocess_alive(self) -> None:
         """Look after the workers; uvicorn calls it twice a second."""
         if self._ready.is_set():
+            self._watch()
             before = {process.pid for process in self.processes}
             super().keep_subprocess_alive()
             for pid in before - {process.pid for process in self.processes}:
@@ -145,6 +163,19 @@ class Supervisor(Multiprocess):
         elif any(process.process.exitcode is not None for process in self.processes):
             self.failed = True
             self.should_exit.set()
+
+    def _watch(self) -> None:
+        """End workers whose event loop is blocked, and tell the service manager that we look."""
+        if self._watchdog_s is None:
+            return
+        now = time.monotonic()
+        for process in self.processes:
+            pid = process.pid or 0
+            if now - self._heard.setdefault(pid, now) > self._watchdog_s:
+                log.error("worker %d does not run its event loop; it is replaced", pid)
+                del self._heard[pid]
+                os.kill(pid, signal.SIGKILL)
+        notify("WATCHDOG=1")
 
     def terminate_all(self) -> None:
         """Stop the workers; uvicorn calls it once, at the end."""

@@ -99,6 +99,24 @@ class Embedder:
         if self._client is not None:
             await self._client.aclose()
 
+    async def ping(self) -> None:
+        """Ask the endpoint for its models: that costs nothing, and it checks the key.
+
+        Raises:
+            UnavailableError: no answer, or one that refuses the key. One that knows no such path
+                answers all the same.
+        """
+        if self._client is None:
+            raise UnavailableError("the embedding endpoint is closed")
+        try:
+            answer = await self._client.get("models", timeout=self._settings.query_timeout_s)
+        except httpx.HTTPError as exc:
+            raise UnavailableError("the embedding endpoint does not answer") from exc
+        if answer.is_server_error:
+            raise UnavailableError(f"the embedding endpoint answers {answer.status_code}")
+        if answer.status_code in {401, 403}:
+            raise UnavailableError("the embedding endpoint refuses embeddings.api_key_file")
+
     async def passages(self, texts: Sequence[str]) -> list[Vector]:
         """One vector a text, in order, in batches of ``embeddings.batch_size``.
 

@@ -79,6 +79,15 @@ class Indexer:
             row = await (await conn.execute(_QUERIES["backlog_of"], values)).fetchone() or {}
         return row.get("pending", 0), row.get("failing", 0)
 
+    async def lag(self) -> tuple[int, int, float]:
+        """Documents that wait, how many of them failed before, and how long the first has waited.
+
+        Seconds; 0 where none is due. Asked outside of the pool, which may be taken by requests.
+        """
+        async with self._postgres.dedicated() as conn:
+            row = await (await conn.execute(_QUERIES["lag"])).fetchone() or {}
+        return row.get("pending", 0), row.get("failing", 0), row.get("longest", 0.0)
+
     async def _with_lock(self, *, forever: bool) -> bool:
         async with self._postgres.dedicated() as conn:
             row = await (await conn.execute(_QUERIES["take_lock"], {"lock": _LOCK})).fetchone()

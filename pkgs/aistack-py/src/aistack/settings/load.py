@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from aistack.errors import ConfigError
-from aistack.settings.schema import Settings
+from aistack.settings.schema import DEPENDENCIES, Settings
 
 DEFAULT_PATH = Path("/etc/aistack/config.toml")
 _UNKNOWN = re.compile(r"unknown field `(?P<name>[^`]+)`(?: - at `\$?\.?(?P<path>[^`]*)`)?")
@@ -126,5 +126,12 @@ def _cross_check(settings: Settings) -> None:
         raise ConfigError("embeddings.endpoint needs embeddings.model and embeddings.dimension")
     if chunk.overlap * 2 > chunk.size:
         raise ConfigError("chunking.overlap must be at most half of chunking.size")
+    if unknown := set(settings.health.critical) - set(DEPENDENCIES):
+        raise ConfigError(
+            f"health.critical names {', '.join(sorted(unknown))}; known are "
+            f"{', '.join(DEPENDENCIES)}"
+        )
+    if settings.health.timeout_s >= settings.health.interval_s:
+        raise ConfigError("health.timeout_s must be below health.interval_s")
     if settings.postgres.pool_min > settings.postgres.pool_max:
         raise ConfigError("postgres.pool_min must not exceed postgres.pool_max")

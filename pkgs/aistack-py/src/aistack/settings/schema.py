@@ -211,6 +211,46 @@ class GarbageCollection(Section, frozen=True, kw_only=True):
     """Runs with their deletions, and what was done to API keys, are forgotten when older."""
 
 
+DEPENDENCIES = ("postgres", "qdrant", "redis", "embeddings", "disk", "outbox")
+"""What the services watch."""
+
+
+class Health(Section, frozen=True, kw_only=True):
+    """How the parts that a service depends on are watched."""
+
+    interval_s: Annotated[float, Meta(ge=0.1, le=300)] = 5.0
+    """Between two looks at a dependency."""
+    timeout_s: Annotated[float, Meta(gt=0, le=60)] = 1.0
+    """Longest look; at most a quarter of the interval keeps the promise of two intervals."""
+    critical: tuple[str, ...] = ("postgres",)
+    """Dependencies (of `DEPENDENCIES`) without which a service is not ready."""
+    outbox_s: Positive = 60
+    """Seconds that a document may wait for the index before that is a warning."""
+    disk_paths: tuple[str, ...] = ("/",)
+    """Folders on whose file systems free space is watched."""
+    disk_free: Annotated[float, Meta(ge=0, le=1)] = 0.1
+    """Share of a file system below which it is a warning; below half of it, a failure."""
+
+
+class Host(Section, frozen=True, kw_only=True):
+    """What `aistack health` looks at."""
+
+    units: tuple[str, ...] = ()
+    """systemd units that run, or are one-shots that must not have failed."""
+    timers: tuple[str, ...] = ()
+    """systemd timers that wait for their time."""
+    services: dict[str, str] = field(default_factory=dict)
+    """Name to base URL of services that answer at /health/ready."""
+    jobs: dict[str, Positive] = field(default_factory=dict)
+    """Job of the ledger to the hours within which it has to work."""
+    ports: tuple[str, ...] = ()
+    """``host:port`` where somebody listens."""
+    certificates: tuple[str, ...] = ()
+    """``name:port``, or ``name@host:port``, where TLS is served."""
+    disk_paths: tuple[str, ...] = ("/",)
+    """Folders on whose file systems space and inodes are watched, by health.disk_free."""
+
+
 class CollectionOptions(Section, frozen=True, kw_only=True):
     """A declared collection."""
 
@@ -249,6 +289,8 @@ class Settings(Section, frozen=True, kw_only=True):
     limits: Limits = field(default_factory=Limits)
     validation: Validation = field(default_factory=Validation)
     rate_limits: RateLimits = field(default_factory=RateLimits)
+    health: Health = field(default_factory=Health)
+    host: Host = field(default_factory=Host)
     log: Log = field(default_factory=Log)
     collections: dict[Identifier, CollectionOptions] = field(default_factory=dict)
     """Collections besides the six that always exist."""

@@ -39,6 +39,8 @@ class Qdrant:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._opening = asyncio.Lock()
+        self.broken = False
+        """Set by whoever watches: while it is, calls fail at once instead of after the time-out."""
 
     @property
     def is_local(self) -> bool:
@@ -98,6 +100,11 @@ class Qdrant:
 
     async def run(self, call: Call[T]) -> T:
         """Await ``call(client)``; raises `UnavailableError` where the server does not answer."""
+        if self.broken:
+            raise UnavailableError("the index does not answer")
+        return await self._run(call)
+
+    async def _run(self, call: Call[T]) -> T:
         async with self._opening:
             if self._client is None:
                 await self._open()
@@ -121,4 +128,4 @@ class Qdrant:
 
     async def ping(self) -> None:
         """Raise `UnavailableError` unless the index answers."""
-        await self.run(lambda client: client.get_collections())
+        await self._run(lambda client: client.get_collections())

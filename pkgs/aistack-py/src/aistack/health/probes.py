@@ -1,0 +1,84 @@
+"""The probes of what every service depends on."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+
+from aistack.health.model import Probe, Reading
+from aistack.settings.schema import Health, Settings
+from aistack.stores.postgres import Postgres
+from aistack.stores.qdrant import Qdrant
+from aistack.stores.redis import Redis
+
+Backlog = Callable[[], Awaitable[tuple[int, int, float]]]
+"""Documents that wait for the index, how many of them failed, and how long the first has waited."""
+
+
+def probes(
+    settings: Settings,
+    *,
+    postgres: Postgres,
+    qdrant: Qdrant,
+    redis: Redis,
+    embeddings: Callable[[], Awaitable[None]] | None,
+    backlog: Backlog,
+) -> list[Probe]:
+    """One for each dependency that is configured."""
+    rules = settings.health
+    looks: dict[str, Callable[[], Awaitable[Reading]]] = {
+        "postgres": lambda: _postgres(postgres),
+        "qdrant": lambda: _answers(qdrant.ping),
+        "outbox": lambda: _outbox(backlog, rules),
+    }
+    if redis.configured:
+        looks["redis"] = lambda: _redis(redis)
+    if embeddings is not None:
+        looks["embeddings"] = lambda: _answers(embeddings)
+    if rules.disk_paths:
+        looks["disk"] = lambda: _disk(rules)
+    return [Probe(name, look, name in rules.critical) for name, look in looks.items()]
+
+
+async def _postgres(postgres: Postgres) -> Reading:
+    """On a connection of its own: that requests have taken the whole pool is no illness."""
+    async with postgres.dedicated() as conn:
+        row = await (await conn.execute("select pg_is_in_recovery() as standby")).fetchone()
+    if row and row["standby"]:
+        return Reading("fail", output="the server is a standby and takes no writes")
+    return Reading("pass")
+
+
+async def _answers(ask: Callable[[], Awaitable[None]]) -> Reading:
+    await ask()
+    return Reading("pass")
+
+
+async def _redis(redis: Redis) -> Reading:
+    return Reading("pass") if await redis.ping() else Reading("fail", output="no answer")
+
+
+async def _outbox(backlog: Backlog, rules: Health) -> Reading:
+    """Documents are stored whatever the index does; that it falls behind is worth a warning."""
+    waiting, failing, longest_s = await backlog()
+    if failing:
+        return Reading("warn", waiting, "documents", f"{failing} documents could not be indexed")
+    if longest_s > rules.outbox_s:
+        told = f"a document has waited for {longest_s:.0f} s (health.outbox_s)"
+        return Reading("warn", waiting, "documents", told)
+    return Reading("pass", waiting, "documents")
+
+
+async def _disk(rules: Health) -> Reading:
+    free = await asyncio.to_thread(lambda: {path: _free(path) for path in rules.disk_paths})
+    path, share = min(free.items(), key=lambda item: item[1])
+    percent = round(100 * share, 1)
+    if share < rules.disk_free / 2:
+        return Reading("fail", percent, "%", f"{percent} % of {path} are free")
+    if share < rules.disk_free:
+        return Reading("warn", percent, "%", f"{percent} % of {path} are free")
+    return Reading("pass", percent, "%")
+
+
+def _free(path: str) -> float:
+    found = os.statvfs(path)
+    return found.f_bavail / found.f_blocks if found.f_blocks else 1.0

@@ -1,0 +1,1 @@
+"""The state of the whole host: units, jobs, ports, certificates, disks."""
