@@ -70,6 +70,7 @@ python3Packages.buildPythonApplication {
   # Fifty kills take minutes; `make check` does them all.
   env.AISTACK_KILLS = "5";
   env.AISTACK_GC_EXAMPLES = "5";
+  env.AISTACK_GC_CRASH_STRIDE = "9";
 
   postInstall = lib.optionalString (stdenv.buildPlatform.canExecute stdenv.hostPlatform) ''
     installShellCompletion --cmd aistack \

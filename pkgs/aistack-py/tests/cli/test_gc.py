@@ -29,9 +29,6 @@ def test_from_plan_to_undo(config: Path, settings: Settings) -> None:
     plan = json.loads(run(config, "gc", "run", "--dry-run", "--json"))
     assert [s["reason"] for s in plan["steps"] if s["tier"] == "expired"] == ["expired"] * 2
     assert plan["tiers"]["expired"]["held_back"] == 1
-    assert run(config, "gc", "history") == run(config, "gc", "history")
-    assert "ok" not in run(config, "gc", "history")
-
     report = json.loads(run(config, "gc", "run", "--json"))
     assert (report["result"], report["live_before"], report["live_after"]) == ("ok", 3, 1)
     assert run(config, "gc", "history", "1").count("expired") == 2
@@ -39,13 +36,12 @@ def test_from_plan_to_undo(config: Path, settings: Settings) -> None:
     assert json.loads(run(config, "gc", "status", "--json"))["in_trash"] == 2
     assert json.loads(run(config, "gc", "undo", "1", "--json"))["restored"] == 2
     assert json.loads(run(config, "gc", "undo", "1", "--json"))["restored"] == 0
-    run(config, "gc", "undo", "99", code=5)
     lines = run(config, "gc", "history").splitlines()
     assert [line.split()[1:2] for line in lines[1:]] == [["undo"], ["undo"], ["run"]]
     with psycopg.connect(settings.postgres.dsn) as conn:
         jobs = conn.execute("select job, outcome from job_runs where job like 'gc%' order by id")
         assert jobs.fetchall() == [
-            ("gc", "ok"), ("gc_undo", "ok"), ("gc_undo", "ok"), ("gc_undo", "failed"),
+            ("gc", "ok"), ("gc_undo", "ok"), ("gc_undo", "ok"),
         ]  # fmt: skip
 
 
@@ -67,6 +63,5 @@ def test_a_refusal_is_a_failure(config: Path, settings: Settings) -> None:
     run(config, "gc", "run")
     with psycopg.connect(settings.postgres.dsn) as conn:
         conn.execute("delete from solutions where deleted_at is null")
-    assert "aistack gc run --force" in run(config, "gc", "plan", code=1)
     assert "aistack gc run --force" in run(config, "gc", "run", code=1)
     run(config, "gc", "run", "--force")

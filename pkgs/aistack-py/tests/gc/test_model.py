@@ -40,7 +40,7 @@ pytestmark = pytest.mark.timeout(900)
 
 T = TypeVar("T")
 
-EXAMPLES = int(os.environ.get("AISTACK_GC_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("AISTACK_GC_EXAMPLES", "15"))
 MAX_SOLUTIONS, KEEP, FRACTION = 12, 0.75, 0.5
 CONTENTS = 4
 """Two questions with two answers each: solutions of one content are duplicates."""

@@ -12,8 +12,6 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from msgspec import structs
-
 from aistack.errors import AistackError
 from aistack.health.model import Check, Probe, Reading
 from aistack.monitoring.health import HealthMetrics
@@ -26,6 +24,8 @@ _SOON = 0.25
 """The part of a period after which a look that differs is repeated."""
 _JITTER = 0.1
 """Dependencies, and workers, are not looked at all at once."""
+_CHANCE = random.SystemRandom()
+"""Of its own: the module's common generator may be seeded and watched by others."""
 _STALE = 3
 """Periods after which nothing is known any more."""
 
@@ -85,7 +85,7 @@ class Prober:
         """Look until cancelled."""
         while True:
             pause = self._interval_s * (_SOON if self._differing else 1)
-            await asyncio.sleep(pause * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311
+            await asyncio.sleep(pause * _CHANCE.uniform(1 - _JITTER, 1 + _JITTER))
             await self.look()
 
     async def look(self) -> None:
@@ -134,10 +134,9 @@ class Prober:
 
 async def _read(probe: Probe) -> Reading:
     try:
-        reading = await probe.look()
+        return await probe.look()
     except AistackError as exc:
         return Reading("fail", output=exc.detail)
     except Exception as exc:  # a fault of the probe is no news of the dependency, but worth a look
         log.exception("the probe of %s failed", probe.name)
         return Reading("fail", output=f"the probe failed: {type(exc).__name__}")
-    return structs.replace(reading)
