@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import shutil
 import signal
+import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -71,10 +73,13 @@ async def black_hole() -> AsyncIterator[int]:
 
 
 @pytest.fixture
-def own_postgres(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
-    server = EmbeddedPostgres(tmp_path / "postgres", durable=False)
+def own_postgres() -> Iterator[EmbeddedPostgres]:
+    # Not pytest's folder: with a long name the socket lies elsewhere, at each start anew.
+    folder = Path(tempfile.mkdtemp(prefix="aistack-pg-"))
+    server = EmbeddedPostgres(folder / "pg", durable=False)
     yield server
     server.stop()
+    shutil.rmtree(folder)
 
 
 @contextmanager
