@@ -20,7 +20,7 @@ from test_openapi import Inside, bounded
 from aistack.api import openapi
 from aistack.api.app import all_endpoints, create_app
 from aistack.api.services import SERVICES
-from aistack.settings.schema import Limits, Postgres, Qdrant, RateLimits, Settings
+from aistack.settings.schema import Health, Limits, Postgres, Qdrant, RateLimits, Settings
 from aistack.wiring import open_stack
 
 BASE = "http://localhost:8092"
@@ -61,6 +61,8 @@ def key(
     with psycopg.connect(admin, autocommit=True) as conn:
         conn.execute(f"create database coordinator template {template_database}".encode())
     own = Settings(
+        # Nobody looks in the background: hypothesis minds who else uses the common generator.
+        health=Health(interval_s=300),
         postgres=Postgres(dsn=make_conninfo(postgres_server, dbname="coordinator"), pool_min=0),
         qdrant=Qdrant(url=None, path=str(tmp_path_factory.mktemp("contract") / "qdrant")),
         limits=Limits(body_bytes=65536, document_bytes=32768),

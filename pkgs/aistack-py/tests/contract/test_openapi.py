@@ -25,7 +25,7 @@ from aistack.access.model import LOCAL_OPERATOR
 from aistack.api import openapi
 from aistack.api.app import all_endpoints, create_app
 from aistack.knowledge.model import NewDocument
-from aistack.settings.schema import Limits, Postgres, Qdrant, RateLimits, Settings
+from aistack.settings.schema import Health, Limits, Postgres, Qdrant, RateLimits, Settings
 from aistack.wiring import open_stack
 
 BASE = "http://localhost:8091"
@@ -99,6 +99,8 @@ def key(
     with psycopg.connect(admin, autocommit=True) as conn:
         conn.execute(f"create database contract template {template_database}".encode())
     own = Settings(
+        # Nobody looks in the background: hypothesis minds who else uses the common generator.
+        health=Health(interval_s=300),
         postgres=Postgres(dsn=make_conninfo(postgres_server, dbname="contract"), pool_min=0),
         qdrant=Qdrant(url=None, path=str(tmp_path_factory.mktemp("contract") / "qdrant")),
         limits=Limits(body_bytes=65536, document_bytes=32768),
