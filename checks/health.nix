@@ -68,7 +68,7 @@
           told = json.loads(machine.succeed("aistack health --json"))
           t.assertEqual(told["state"], "ok", told)
           kinds = {finding["kind"] for finding in told["findings"]}
-          t.assertEqual(kinds, {"unit", "timer", "service", "job", "certificate", "disk"})
+          t.assertEqual(kinds, {"unit", "timer", "service", "job", "port", "certificate", "disk"})
           machine.succeed("systemctl start aistack-health.service")
           machine.wait_for_unit("aistack-health.timer")
 

@@ -8,7 +8,6 @@
 let
   cfg = config.services.aistack;
   own = cfg.health;
-  nginx = cfg.nginx.enable && cfg.nginx.domain != null;
   base = import ../lib/stack-unit.nix { inherit config lib pkgs; } {
     name = "health";
     others = [
@@ -18,13 +17,6 @@ let
       "learning"
     ];
   };
-
-  url =
-    service:
-    let
-      host = if lib.hasInfix ":" service.address then "[${service.address}]" else service.address;
-    in
-    "http://${host}:${toString service.port}";
 in
 {
   options.services.aistack.health = {
@@ -58,13 +50,20 @@ in
       ++ lib.optional cfg.qdrant.createLocally "qdrant.service"
       ++ lib.optional cfg.redis.createLocally "redis-aistack.service"
       ++ lib.optional (cfg.embeddings.llamaCpp.model != null) "llama-cpp.service"
-      ++ lib.optional nginx "nginx.service";
+      ++ lib.optional cfg.nginx.enable "nginx.service";
       timers = lib.optional cfg.gc.enable "aistack-gc.timer";
       services = {
-        aidb = url cfg.aidb;
+        aidb = "http://${cfg.aidb.endpoint}";
       }
-      // lib.optionalAttrs cfg.coordinator.enable { coordinator = url cfg.coordinator; };
-      certificates = lib.optional nginx "${cfg.nginx.domain}@127.0.0.1:443";
+      // lib.optionalAttrs cfg.coordinator.enable {
+        coordinator = "http://${cfg.coordinator.endpoint}";
+      };
+      # An assertion says it where the domain is missing.
+      certificates = lib.optional cfg.nginx.enable "${toString cfg.nginx.domain}@127.0.0.1:443";
+      ports = lib.optionals cfg.nginx.enable [
+        "127.0.0.1:80"
+        "127.0.0.1:443"
+      ];
     }
     # Another schedule has another age; whoever sets it knows which.
     // lib.optionalAttrs (cfg.gc.enable && cfg.gc.schedule == "*-*-* 02:00:00") { jobs.gc = 49; };

@@ -45,6 +45,17 @@ in
     '';
   };
 
+  endpoint = lib.mkOption {
+    type = lib.types.str;
+    readOnly = true;
+    internal = true;
+    default =
+      (if lib.hasInfix ":" own.address then "[${own.address}]" else own.address)
+      + ":${toString own.port}";
+    defaultText = lib.literalMD "the address and the port";
+    description = "Where ${title} is reached from this host, as URLs have it.";
+  };
+
   onLoopback = lib.mkOption {
     type = lib.types.bool;
     readOnly = true;

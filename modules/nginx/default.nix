@@ -6,13 +6,8 @@ let
   enabled = cfg.nginx.enable && cfg.nginx.domain != null;
   coordinator = enabled && cfg.coordinator.enable;
 
-  upstream =
-    service:
-    let
-      host = if lib.hasInfix ":" service.address then "[${service.address}]" else service.address;
-    in
-    {
-      servers."${host}:${toString service.port}" = { };
+  upstream = service: {
+      servers.${service.endpoint} = { };
       extraConfig = "keepalive 32;";
     };
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from aistack.access.keys import Keys
 from aistack.coordinator.parts import Coordinator, open_coordinator
@@ -31,7 +31,7 @@ from aistack.monitoring.health import HealthMetrics
 from aistack.monitoring.metrics import Metrics
 from aistack.monitoring.stored import StoredMetrics
 from aistack.screening.screen import Screen
-from aistack.settings.schema import Server, Settings
+from aistack.settings.schema import Settings
 from aistack.stores.postgres import Postgres
 from aistack.stores.qdrant import Qdrant
 from aistack.stores.redis import Redis
@@ -67,12 +67,11 @@ async def open_stack(
     settings: Settings,
     *,
     index: bool = True,
-    server: Server | None = None,
-    service: str = "aidb",
+    service: Literal["aidb", "coordinator"] = "aidb",
 ) -> AsyncIterator[Stack]:
     """Open everything; with ``index`` the indexer works and health is watched in the background.
 
-    ``service`` opens it, and ``server`` is its section of the settings; None: aidb's.
+    ``service`` is the one that opens it.
 
     The database must be migrated (`aistack migrate`).
 
@@ -89,7 +88,8 @@ async def open_stack(
         limiter = Limiter(settings.rate_limits, settings.redis, metrics, secret)
         resources.push_async_callback(limiter.close)
         if index:  # a service; a command takes a connection or two
-            await postgres.check_capacity((server or settings.aidb).workers)
+            section = settings.coordinator if service == "coordinator" else settings.aidb
+            await postgres.check_capacity(section.workers)
         qdrant = Qdrant(settings.qdrant)
         resources.push_async_callback(qdrant.close)
         redis = Redis(settings.redis)

@@ -13,7 +13,7 @@ import httpx
 from aistack.access.model import KeyInfo, NewKey, Principal
 from aistack.api.app import create_app
 from aistack.errors import NotFoundError, PreconditionError, UnauthenticatedError, UnavailableError
-from aistack.health.model import Check, Detailed, Service
+from aistack.health.model import Check, Detailed, Readiness
 from aistack.knowledge.model import (
     Collection,
     Document,
@@ -110,12 +110,12 @@ class FakeHealth:
     """A board on which the test writes."""
 
     def __init__(self) -> None:
-        self.status: Service = "degraded"
+        self.status: Readiness = "degraded"
 
     def started(self) -> bool:
         return self.status != "unavailable"
 
-    def ready(self) -> Service:
+    def ready(self) -> Readiness:
         return self.status
 
     def detailed(self) -> Detailed:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from notices import heard
 
 from aistack.settings.schema import Settings
 
@@ -30,13 +31,6 @@ def config(tmp_path: Path, settings: Settings) -> Path:
         "[collections.mine]\n"
     )
     return path
-
-
-def heard(systemd: socket.socket) -> bytes:
-    """The next notice but those that come all the time."""
-    while (notice := systemd.recv(1024)).startswith((b"STATUS=", b"WATCHDOG=")):
-        pass
-    return notice
 
 
 def free_port() -> int:

@@ -65,3 +65,12 @@ def test_a_refusal_is_a_failure(config: Path, settings: Settings) -> None:
         conn.execute("delete from solutions where deleted_at is null")
     assert "aistack gc run --force" in run(config, "gc", "run", code=1)
     run(config, "gc", "run", "--force")
+
+
+def test_a_run_that_cannot_begin_is_in_the_ledger(config: Path, settings: Settings) -> None:
+    run(config, "migrate")
+    config.write_text(config.read_text() + '[redis]\nurl = "redis://x"\npassword_file = "/none"\n')
+    run(config, "gc", "run", code=4)
+    with psycopg.connect(settings.postgres.dsn) as conn:
+        jobs = conn.execute("select outcome from job_runs where job = 'gc'").fetchall()
+    assert jobs == [("failed",)]

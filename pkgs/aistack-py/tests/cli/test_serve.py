@@ -18,6 +18,7 @@ from types import SimpleNamespace
 import httpx
 import pytest
 import uvicorn
+from notices import heard
 
 from aistack.cli import serve
 
@@ -82,13 +83,6 @@ def counted(url: str, key: str) -> float:
     assert len(found) <= 1, "each worker tells its own"
     assert "aidb_outbox_pending " in text
     return float(found[0]) if found else 0.0
-
-
-def heard(systemd: socket.socket) -> bytes:
-    """The next notice but those that come all the time."""
-    while (notice := systemd.recv(1024)).startswith((b"STATUS=", b"WATCHDOG=")):
-        pass
-    return notice
 
 
 def silent(systemd: socket.socket) -> bool:

@@ -13,13 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-
-
-def heard(systemd: socket.socket) -> bytes:
-    """The next notice but those that come all the time."""
-    while (notice := systemd.recv(1024)).startswith((b"STATUS=", b"WATCHDOG=")):
-        pass
-    return notice
+from notices import heard
 
 
 @pytest.fixture

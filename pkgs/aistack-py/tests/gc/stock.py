@@ -13,6 +13,7 @@ from aistack.access.model import LOCAL_OPERATOR
 from aistack.coordinator.model import COLLECTION
 from aistack.coordinator.solutions import searchable
 from aistack.gc.model import Plan, Report, Step
+from aistack.gc.plan import PlanFile
 from aistack.knowledge.embed import pack
 from aistack.knowledge.model import Query
 from aistack.settings.schema import GarbageCollection, Settings
@@ -120,7 +121,7 @@ async def findable(stack: Stack) -> set[str]:
 
 
 async def plan(stack: Stack, **options: bool) -> tuple[Plan, list[Step]]:
-    with stack.collector.plan_file() as file:
+    with PlanFile() as file:
         made = await stack.collector.plan(file, **options)
         return made, list(file.steps())
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import anyio
@@ -152,7 +153,7 @@ async def test_a_sweep(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> N
                 stack, "update solutions set deleted_at = deleted_at - interval '8 days'"
                 " where deleted_at is not null returning id",
             )  # fmt: skip
-            moment = await stack.collector._clock()
+            moment = datetime.now(UTC)
             with crash_at(monkeypatch, number):
                 try:
                     await sweep(stack.postgres, stack.collector._trash, stack.settings.gc, moment)

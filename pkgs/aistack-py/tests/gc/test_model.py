@@ -33,6 +33,7 @@ from test_crash import CrashError, crash_at, free
 from aistack.coordinator import value
 from aistack.coordinator.value import Counters
 from aistack.gc.context import most
+from aistack.gc.plan import PlanFile
 from aistack.settings.schema import Settings, Weights
 from aistack.wiring import Stack, open_stack
 
@@ -274,7 +275,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(target=runs)
     def a_plan_is_what_a_run_does(self) -> int:
-        with self.stack.collector.plan_file() as file:
+        with PlanFile() as file:
             self.do(self.stack.collector.plan, file)
             steps = {s.subject: s.reason for s in file.steps() if s.action == "discard"}
         report = self.do(self.stack.collector.run)

@@ -1,6 +1,7 @@
 """What each tier takes and what it leaves, the original's traps among it."""
 
 import time
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -141,6 +142,23 @@ async def test_duplicates_by_meaning(settings: Settings) -> None:
             assert min(row["evidence"]["question"], row["evidence"]["answer"]) >= 0.95
 
 
+async def test_vectors_of_another_length_are_another_kind(settings: Settings) -> None:
+    """A model can keep its name and change its dimension: neither is compared with the other."""
+    short, long = [1.0, 0.0], [1.0, 0.0, 0.0]
+    async with open_stack(lenient(settings), index=False) as stack:
+        kept = {
+            await put(stack, "a", "b", vectors=(short, short), value=0.9),
+            await put(stack, "c", "d", vectors=(long, long), value=0.9),
+        }
+        twins = {
+            await put(stack, "e", "f", vectors=(short, short), value=0.6),
+            await put(stack, "g", "h", vectors=(long, long), value=0.6),
+        }
+        await run(stack)
+        assert await trash(stack) == dict.fromkeys(twins, "duplicate")
+        assert await live(stack) == kept
+
+
 async def test_what_is_like_a_duplicate_need_not_be_one(settings: Settings) -> None:
     """a ~ b and b ~ c, but not a ~ c: with b gone for a, c has nobody to go for."""
     a, b, c = [1.0, 0.0], [0.96, 0.28], [0.843, 0.538]
@@ -217,6 +235,31 @@ async def test_a_point_without_a_passage_goes_after_the_grace(stack: Stack) -> N
     assert await live(stack) == {own}
     (deletion,) = [d async for d in stack.collector.deletions(1)]
     assert (str(deletion.subject), deletion.reason) == (old, "orphan")
+
+
+async def test_a_batch_that_is_tried_again_counts_once(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record of a point is safe before the point goes; then the index does not answer."""
+    await put(stack)
+    await stack.indexer.drain()
+    index = await index_name(stack)
+    payload = {"document": str(uuid4()), "indexed_at": int(time.time() - 7200)}
+    vector = models.SparseVector(indices=[1], values=[1.0])
+    point = models.PointStruct(id=str(uuid4()), vector={"bm25": vector}, payload=payload)
+    await stack.qdrant.run(lambda c: c.upsert(index, [point]))
+    delete, failures = Vectors.delete, iter([True])
+
+    async def fails_once(*args: Any) -> None:
+        if next(failures, False):
+            raise UnavailableError("the index does not answer", retry_after_s=0)
+        await delete(*args)
+
+    monkeypatch.setattr(Vectors, "delete", fails_once)
+    assert (await run(stack)).result == "ok"
+    assert await stack.vectors.present(index, [str(point.id)]) == set()
+    (total,) = await rows(stack, "select value from gc_totals where label = 'orphan'")
+    assert total["value"] == 1
 
 
 async def test_what_the_index_lost_comes_back(settings: Settings) -> None:

@@ -20,7 +20,15 @@ from aistack.api.app import create_app
 from aistack.embedded.postgres import EmbeddedPostgres
 from aistack.knowledge.model import NewDocument
 from aistack.migrations.runner import migrate
-from aistack.settings.schema import Embeddings, Health, Postgres, Qdrant, Redis, Settings
+from aistack.settings.schema import (
+    DEPENDENCIES,
+    Embeddings,
+    Health,
+    Postgres,
+    Qdrant,
+    Redis,
+    Settings,
+)
 from aistack.wiring import Stack, open_stack
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
@@ -104,6 +112,7 @@ async def test_postgres_paused_and_stopped(
     postgres = Postgres(dsn=dsn, pool_min=0, pool_max=4, timeout_s=1, statement_timeout_s=5)
     async with serving(structs.replace(settings, postgres=postgres)) as (stack, client):
         await becomes(client, 200, "ok", within=1)
+        assert set(stack.health.checks()) <= set(DEPENDENCIES), "health.critical can name all"
         slack = 0.5  # of the machine
         with paused(own_postgres):
             await becomes(client, 503, "unavailable", within=2 * PERIOD + slack)

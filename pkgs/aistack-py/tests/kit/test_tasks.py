@@ -1,6 +1,9 @@
 """A task ends even if what it waits for swallows cancellations."""
 
 import asyncio
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -59,3 +62,11 @@ async def test_a_dropped_cancellation_is_heeded_late() -> None:
     await asyncio.wait([task])
     assert task.cancelled()
     assert steps == ["dropped"]
+
+
+def test_a_task_that_asks_qdrant_for_ever_ends_at_once() -> None:
+    """As the indexer does when a service is stopped. A process of its own: with a cancellation
+    anyio drops the connection, unclosed, and pytest minds."""
+    program = str(Path(__file__).with_name("asker.py"))
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

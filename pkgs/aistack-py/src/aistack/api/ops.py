@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from aistack.access.model import Principal
 from aistack.api.endpoint import Call, Endpoint, Reply
-from aistack.health.model import Detailed, Service
+from aistack.health.model import Detailed, Readiness
 
 if TYPE_CHECKING:
     from aistack.wiring import Stack
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Health(Struct, frozen=True):
     """The state in one word; anyone may read it, so it says no more."""
 
-    status: Service
+    status: Readiness
 
 
 async def live(_stack: Stack, _principal: Principal, _call: Call) -> Health:
@@ -35,7 +35,7 @@ async def ready(stack: Stack, _principal: Principal, _call: Call) -> Reply:
     return _health(stack.health.ready())
 
 
-def _health(status: Service) -> Reply:
+def _health(status: Readiness) -> Reply:
     if status == "unavailable":
         return Reply(Health(status), 503, {"Retry-After": "2"})
     return Reply(Health(status))

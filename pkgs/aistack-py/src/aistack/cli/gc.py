@@ -13,6 +13,7 @@ from aistack.cli.context import command, json_option, settings_of
 from aistack.cli.render import as_json, say, table
 from aistack.gc.collector import BusyError, Collector
 from aistack.gc.model import Plan, Report, RunInfo, Step, Sweep, TierReport
+from aistack.gc.plan import PlanFile
 from aistack.jobs.ledger import Ledger
 from aistack.settings.schema import Settings
 from aistack.stores.postgres import Postgres
@@ -60,8 +61,8 @@ async def run(ctx: click.Context, dry_run: bool, full: bool, force: bool, json_:
         await _show_plan(settings, full=full, force=force, json_=json_)
         return exits.OK
     async with (
-        open_stack(settings, index=False) as stack,
         Ledger(Postgres(settings.postgres)).run("gc") as job,
+        open_stack(settings, index=False) as stack,
     ):
         try:
             report = await stack.collector.run(full=full, force=force)
@@ -87,11 +88,12 @@ async def undo(ctx: click.Context, run: int, json_: bool) -> int:
     """Bring back the solutions that a run took away, as far as they are still in the trash."""
     settings = settings_of(ctx)
     async with (
-        open_stack(settings, index=False) as stack,
         Ledger(Postgres(settings.postgres)).run("gc_undo") as job,
+        open_stack(settings, index=False) as stack,
     ):
         done = await stack.collector.undo(run)
         job.detail |= {"undoes": run, "restored": done.restored}
+        job.failed = done.refused > 0
     if json_:
         as_json(done)
     else:
@@ -161,7 +163,7 @@ async def _collector(ctx: click.Context) -> AsyncIterator[Collector]:
 
 async def _show_plan(settings: Settings, *, full: bool, force: bool, json_: bool) -> None:
     async with open_stack(settings, index=False) as stack:
-        with stack.collector.plan_file() as file:
+        with PlanFile() as file:
             made = await stack.collector.plan(file, full=full, force=force)
             if json_:
                 _plan_as_json(made, file.steps())

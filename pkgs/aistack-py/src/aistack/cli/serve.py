@@ -61,8 +61,7 @@ class Server:
         await receive()
         try:
             async with AsyncExitStack() as resources:
-                server = SERVICES[self._service].server(self._settings)
-                opened = open_stack(self._settings, server=server, service=self._service)
+                opened = open_stack(self._settings, service=self._service)
                 stack = await resources.enter_async_context(opened)
                 app = create_app(stack, self._service)
                 await resources.enter_async_context(app.router.lifespan_context(app))

@@ -215,17 +215,15 @@ class Solutions:
         return reusability
 
     async def _count(self, conn: Connection, row: Row, old: Verdict, new: Verdict) -> Counters:
-        counters = _sum(row, old.counters(), new.counters())
+        have = msgspec.convert(row, Counters)
+        counters = value.combined(have, old.counters(), new.counters())
         before = msgspec.convert(row["parts"], Parts)
-        parts = value.parts_of(counters, complexity=before.complexity, novelty=before.novelty)
+        parts, fresh = value.rescored(before, counters, self._settings.weights)
         await conn.execute(
             _QUERIES["update_solution"],
             row
             | msgspec.to_builtins(counters)
-            | {
-                "value": value.score(parts, self._settings.weights),
-                "parts": Jsonb(msgspec.to_builtins(parts)),
-            },
+            | {"value": fresh, "parts": Jsonb(msgspec.to_builtins(parts))},
         )
         return counters
 
@@ -288,21 +286,6 @@ def complexity_of(answer: Side) -> float:
 
 def _packed(side: Side) -> bytes | None:
     return pack(side.vector) if side.vector is not None else None
-
-
-def _sum(row: Row, old: Counters, new: Counters) -> Counters:
-    def moved(name: str) -> Any:
-        return row[name] - getattr(old, name) + getattr(new, name)
-
-    count = max(0, moved("feedback_count"))
-    return Counters(
-        successes=max(0, moved("successes")),
-        partials=max(0, moved("partials")),
-        failures=max(0, moved("failures")),
-        feedback_sum=min(count, max(-count, moved("feedback_sum"))),
-        feedback_count=count,
-        uses=row["uses"],
-    )
 
 
 def searchable(

@@ -34,6 +34,11 @@ class Seen(Struct, frozen=True):
     updated_at: datetime
     last_used_at: datetime | None
 
+    @classmethod
+    def of(cls, row: Row) -> "Seen":
+        """The state that a row of solutions tells."""
+        return cls(row["value"], row["updated_at"], row["last_used_at"])
+
 
 class Discard(Struct, frozen=True):
     """A solution that is to go."""
@@ -69,7 +74,7 @@ class Trash:
             row = rows.get(one.id)
             if row is None or row["pinned"] or row["deleted_at"] is not None or one.id in gone:
                 continue
-            if Seen(row["value"], row["updated_at"], row["last_used_at"]) != one.seen:
+            if Seen.of(row) != one.seen:
                 continue
             if one.keeper is not None:
                 keeper = rows.get(one.keeper)
@@ -139,45 +144,43 @@ class Trash:
     async def _absorb(self, conn: Connection, keeper: Row, gone: Row) -> Row:
         """Count a duplicate's counters in, and keep its wording and tags."""
         wordings = [w for w in _wordings(gone) if w != keeper["question"][:EXAMPLE_CHARS]]
-        merged = keeper | {
+        used = [at for at in (keeper["last_used_at"], gone["last_used_at"]) if at is not None]
+        merged = {
             "examples": list(dict.fromkeys([*wordings, *keeper["examples"]]))[:EXAMPLES],
             "tags": list(dict.fromkeys([*keeper["tags"], *gone["tags"]]))[:TAGS],
-            "last_used_at": max(
-                (at for at in (keeper["last_used_at"], gone["last_used_at"]) if at is not None),
-                default=None,
-            ),
+            "last_used_at": max(used, default=None),
         }
-        return await self._recount(conn, keeper, merged, gone, 1)
+        return await self._recount(conn, keeper, merged, plus=_counters(gone))
 
-    async def _release(self, conn: Connection, keeper: Row, back: Row) -> Row:
+    async def _release(self, conn: Connection, keeper: Row, back: Row) -> None:
         """Take back what `_absorb` did but for the tags, by the duplicate's counters of now."""
         wordings = _wordings(back)
-        left = keeper | {"examples": [e for e in keeper["examples"] if e not in wordings]}
-        return await self._recount(conn, keeper, left, back, -1)
+        left = {"examples": [e for e in keeper["examples"] if e not in wordings]}
+        await self._recount(conn, keeper, left, minus=_counters(back))
 
     async def _recount(
-        self, conn: Connection, keeper: Row, fresh: Row, other: Row, sign: int
+        self,
+        conn: Connection,
+        keeper: Row,
+        changed: Row,
+        *,
+        minus: Counters = Counters(),  # noqa: B008 - frozen
+        plus: Counters = Counters(),  # noqa: B008
     ) -> Row:
-        sums = {name: keeper[name] + sign * other[name] for name in Counters.__struct_fields__}
-        count = sums["feedback_count"]
-        sums["feedback_sum"] = min(count, max(-count, sums["feedback_sum"]))
+        counters = value.combined(_counters(keeper), minus, plus)
         before = msgspec.convert(keeper["parts"], Parts)
-        parts = value.parts_of(
-            msgspec.convert(sums, Counters), complexity=before.complexity, novelty=before.novelty
-        )
-        fresh = (
-            fresh
-            | sums
-            | {
-                "parts": msgspec.to_builtins(parts),
-                "value": value.score(parts, self._settings.weights),
-            }
-        )
+        parts, score = value.rescored(before, counters, self._settings.weights)
+        fresh: Row = keeper | changed | msgspec.to_builtins(counters)
+        fresh |= {"parts": msgspec.to_builtins(parts), "value": score}
         texts = any(fresh[name] != keeper[name] for name in ("examples", "tags"))
         if keeper["document_id"] is not None and texts:
             fresh["document_id"] = await self._document(conn, fresh)
         await conn.execute(_QUERIES["recount"], fresh | {"parts": Jsonb(fresh["parts"])})
         return fresh
+
+
+def _counters(row: Row) -> Counters:
+    return msgspec.convert(row, Counters)
 
 
 def _wordings(row: Row) -> list[str]:

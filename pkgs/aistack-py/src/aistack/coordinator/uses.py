@@ -89,12 +89,12 @@ class Uses:
                 uses = row["uses"] + served[row["id"]]
                 old = msgspec.convert(row["parts"], Parts)
                 counters = msgspec.convert(row | {"uses": uses}, Counters)
-                parts = value.parts_of(counters, complexity=old.complexity, novelty=old.novelty)
+                parts, fresh = value.rescored(old, counters, self._settings.weights)
                 values = {
                     "id": row["id"],
                     "uses": uses,
                     "at": at,
-                    "value": value.score(parts, self._settings.weights),
+                    "value": fresh,
                     "parts": Jsonb(msgspec.to_builtins(parts)),
                 }
                 await conn.execute(_QUERIES["count_used"], values)

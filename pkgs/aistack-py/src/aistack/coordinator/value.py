@@ -97,5 +97,22 @@ def parts_of(counters: Counters, *, complexity: float, novelty: float) -> Parts:
     )
 
 
+def combined(have: Counters, minus: Counters, plus: Counters) -> Counters:
+    """The counters without some and with others; none falls below what can be."""
+    sums = {
+        name: max(0, getattr(have, name) - getattr(minus, name) + getattr(plus, name))
+        for name in ("successes", "partials", "failures", "feedback_count", "uses")
+    }
+    feedback = have.feedback_sum - minus.feedback_sum + plus.feedback_sum
+    most = sums["feedback_count"]
+    return Counters(**sums, feedback_sum=min(most, max(-most, feedback)))
+
+
+def rescored(before: Parts, counters: Counters, weights: Weights) -> tuple[Parts, float]:
+    """The parts and the score of a solution whose counters have changed."""
+    parts = parts_of(counters, complexity=before.complexity, novelty=before.novelty)
+    return parts, score(parts, weights)
+
+
 def _unit(number: float) -> float:
     return min(1.0, max(0.0, number))

@@ -9,7 +9,6 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from time import perf_counter
 from typing import Any
-from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
@@ -80,26 +79,33 @@ class Applier:
         return 0
 
     async def _batch(self, run: int, action: Action, batch: list[Step]) -> int:
-        if action == "drop_point":
-            return await self._drop(run, batch)
-        async with self._postgres.transaction() as conn:
-            if action == "discard":
-                return await self._discard(conn, run, batch)
-            if action == "reindex_document":
-                documents = sorted(step.subject for step in batch)
-                await self._documents.reindex_within(conn, COLLECTION, documents)
-                return len(batch)
-        return sum([await self._make_searchable(step) for step in batch])
+        """Do some steps of one kind; returns how many were not left out."""
+        match action:
+            case "discard":
+                return await self._discard(run, batch)
+            case "drop_point":
+                return await self._drop(run, batch)
+            case "reindex_document":
+                return await self._reindex(batch)
+            case "make_searchable":
+                return sum([await self._make_searchable(step) for step in batch])
 
-    async def _discard(self, conn: Connection, run: int, batch: list[Step]) -> int:
+    async def _discard(self, run: int, batch: list[Step]) -> int:
         discards = [
             Discard(step.subject, step.reason, step.seen, step.keeper)
             for step in batch
             if step.seen is not None
         ]
-        gone = {d.id for d in await self._trash.put_away(conn, run, discards)}
-        await _record(conn, run, [step for step in batch if step.subject in gone])
+        async with self._postgres.transaction() as conn:
+            gone = {d.id for d in await self._trash.put_away(conn, run, discards)}
+            await _record(conn, run, [step for step in batch if step.subject in gone])
         return len(gone)
+
+    async def _reindex(self, batch: list[Step]) -> int:
+        async with self._postgres.transaction() as conn:
+            documents = sorted(step.subject for step in batch)
+            await self._documents.reindex_within(conn, COLLECTION, documents)
+        return len(batch)
 
     async def _drop(self, run: int, batch: list[Step]) -> int:
         """Points go from the index when the record of it is safe; one more look comes first."""
@@ -124,23 +130,15 @@ class Applier:
 
 
 async def _record(conn: Connection, run: int, steps: Sequence[Step]) -> None:
-    """The audit rows, and the counters that outlive them."""
-    keepers: list[UUID | None] = [step.keeper for step in steps]
+    """Write down what goes, and count it: once, also where a batch is tried again."""
     values = {
         "run": run,
         "subjects": [step.subject for step in steps],
         "reasons": [step.reason for step in steps],
         "evidence": [Jsonb(step.evidence) for step in steps],
-        "keepers": keepers,
+        "keepers": [step.keeper for step in steps],
     }
     await conn.execute(_QUERIES["record_deletions"], values)
-    reasons = sorted({step.reason for step in steps})
-    totals = {
-        "metrics": ["deleted"] * len(reasons),
-        "labels": reasons,
-        "values": [float(sum(s.reason == reason for s in steps)) for reason in reasons],
-    }
-    await conn.execute(_QUERIES["add_total"], totals)
 
 
 def _batches(steps: Iterable[Step]) -> Iterator[tuple[Action, list[Step]]]:

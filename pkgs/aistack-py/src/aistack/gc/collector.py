@@ -1,20 +1,20 @@
 """Garbage collection of one database: plan, run, undo, history."""
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
-from msgspec import Struct
 from psycopg.types.json import Jsonb
 
 from aistack.coordinator.trash import Trash
 from aistack.errors import AistackError, ConflictError, NotFoundError
 from aistack.gc import plan, rails
 from aistack.gc.apply import Applier
+from aistack.gc.context import Context, Moment
 from aistack.gc.model import (
     Deletion,
     Plan,
@@ -46,17 +46,6 @@ class BusyError(ConflictError):
     """Another process collects now."""
 
 
-class _Moment(Struct, frozen=True):
-    """What is known when a plan begins."""
-
-    now: datetime
-    seen_until: datetime
-    """Everything that was learned until then is seen now."""
-    live: int
-    pinned: int
-    stored: int
-
-
 class Collector:
     """Collects, or says what it would. One at a time over all hosts of a database."""
 
@@ -73,12 +62,6 @@ class Collector:
         self._trash = trash
         self._settings = settings
         self._applier = Applier(postgres, vectors, documents, trash)
-
-    @contextmanager
-    def plan_file(self) -> Iterator[PlanFile]:
-        """Where a plan's steps go; gone with the block."""
-        with PlanFile() as file:
-            yield file
 
     async def plan(self, file: PlanFile, *, full: bool = False, force: bool = False) -> Plan:
         """What a run would do now; nothing is changed.
@@ -103,12 +86,10 @@ class Collector:
             UnavailableError: PostgreSQL does not answer; what was done so far is whole.
         """
         async with self._alone() as still:
+            moment = await self._moment()
             run = await self._start("run", None, force)
-            clock = await self._clock()
-            moment = _Moment(clock, clock, 0, 0, 0)
             try:
-                moment = await self._moment()
-                with self.plan_file() as file:
+                with PlanFile() as file:
                     made = await self._plan(moment, file, full=full, force=force)
                     unchanged = await self._applier.apply(run, file.steps(), still)
                 await still()
@@ -142,8 +123,8 @@ class Collector:
         if not rows or rows[0]["kind"] != "run":
             raise NotFoundError(f"there is no run {run} to undo; aistack gc history lists them")
         async with self._alone() as still:
-            own = await self._start("undo", run, forced=False)
             moment = await self._moment()
+            own = await self._start("undo", run, forced=False)
             done = Undone(run=own, undoes=run, restored=0, refused=0)
             try:
                 await self._bring_back(done, still)
@@ -218,28 +199,16 @@ class Collector:
             # Closing the connection frees it too, but at a time of the server's choosing.
             await conn.execute(_QUERIES["unlock"], {"lock": _LOCK})
 
-    async def _moment(self) -> _Moment:
+    async def _moment(self) -> Moment:
         (row,) = await self._postgres.fetch(_QUERIES["moment"], {})
-        return msgspec.convert(row, _Moment)
+        return msgspec.convert(row, Moment)
 
-    async def _clock(self) -> datetime:
-        (row,) = await self._postgres.fetch("select clock_timestamp() as now", {})
-        return msgspec.convert(row["now"], datetime)
-
-    async def _plan(self, moment: _Moment, file: PlanFile, *, full: bool, force: bool) -> Plan:
+    async def _plan(self, moment: Moment, file: PlanFile, *, full: bool, force: bool) -> Plan:
         if not force:
             await rails.check(self._postgres, self._vectors, live=moment.live, stored=moment.stored)
-        return await plan.make(
-            self._postgres,
-            self._vectors,
-            self._settings,
-            now=moment.now,
-            seen_until=moment.seen_until,
-            live=moment.live,
-            pinned=moment.pinned,
-            compared_until=None if full else await self._compared_until(moment.now),
-            file=file,
-        )
+        since = None if full else await self._compared_until(moment.now)
+        context = Context(self._postgres, self._vectors, self._settings, moment, since)
+        return await plan.make(context, file)
 
     async def _compared_until(self, now: datetime) -> datetime | None:
         """Until when all are compared; not believed after a change of setting or a clock's step."""
@@ -259,7 +228,7 @@ class Collector:
         self,
         run: int,
         result: Result,
-        moment: _Moment,
+        moment: Moment,
         report: Report | Undone | dict[str, Any],
         made: Plan | None,
     ) -> int:
@@ -282,7 +251,7 @@ class Collector:
                 await _count(conn, "runs", result, 1)
         return int((row or {})["live_after"])
 
-    async def _give_up(self, run: int, moment: _Moment, exc: BaseException) -> None:
+    async def _give_up(self, run: int, moment: Moment, exc: BaseException) -> None:
         """Record that a run failed or was refused, if PostgreSQL still answers."""
         result: Result = "refused" if isinstance(exc, rails.RefusedError) else "failed"
         told = exc.detail if isinstance(exc, AistackError) else type(exc).__name__
@@ -293,5 +262,5 @@ class Collector:
 
 
 async def _count(conn: Connection, metric: str, label: str, value: float) -> None:
-    values = {"metrics": [metric], "labels": [label], "values": [float(value)]}
+    values = {"metric": metric, "label": label, "value": float(value)}
     await conn.execute(_QUERIES["add_total"], values)

@@ -7,10 +7,25 @@ from datetime import datetime
 from time import perf_counter
 from uuid import UUID
 
+from msgspec import Struct
+
 from aistack.gc.model import Tier, TierReport
 from aistack.knowledge.vectors import Vectors
 from aistack.settings.schema import GarbageCollection
 from aistack.stores.postgres import Postgres
+
+
+class Moment(Struct, frozen=True):
+    """The store when a plan begins; times are PostgreSQL's, as all that they are compared with."""
+
+    now: datetime
+    seen_until: datetime
+    """Everything that was learned until then is seen."""
+    live: int
+    """Solutions outside of the trash."""
+    pinned: int
+    stored: int
+    """All solutions."""
 
 
 @dataclass
@@ -20,12 +35,7 @@ class Context:
     postgres: Postgres
     vectors: Vectors
     settings: GarbageCollection
-    now: datetime
-    """PostgreSQL's, as all times that it is compared with."""
-    seen_until: datetime
-    """Everything that was learned until then is seen."""
-    live: int
-    """Solutions outside of the trash."""
+    moment: Moment
     compared_until: datetime | None
     """Solutions learned until then were compared for duplicates before; None: none."""
     reports: dict[Tier, TierReport] = field(default_factory=dict)
@@ -36,6 +46,21 @@ class Context:
     warnings: list[str] = field(default_factory=list)
     finished: datetime | None = None
     """Set by the duplicates: the moment until which all are compared now."""
+
+    @property
+    def now(self) -> datetime:
+        """When the plan began."""
+        return self.moment.now
+
+    @property
+    def live(self) -> int:
+        """Solutions outside of the trash when it began."""
+        return self.moment.live
+
+    @property
+    def seed(self) -> int:
+        """Of all that is left to chance: the same within a day, another tomorrow."""
+        return self.now.toordinal()
 
     @property
     def allowance(self) -> int:

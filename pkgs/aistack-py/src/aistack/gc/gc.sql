@@ -8,31 +8,17 @@ select clock_timestamp() as now,
        count(*) filter (where deleted_at is null and pinned) as pinned, count(*) as stored
 from solutions
 
--- name: expired
+-- name: ranked
+-- Solutions that may go, from the least valuable up; every tie is decided. A bound that is null
+-- does not bind.
 select id, value, created_at, updated_at, last_used_at,
        coalesce(last_used_at, created_at) as used_at
-from solutions
-where deleted_at is null and not pinned and value < %(min_value)s
-  and greatest(created_at, last_used_at, restored_at) < %(before)s
-  and (%(after_id)s::uuid is null or (value, coalesce(last_used_at, created_at), id)
-       > (%(after_value)s::float8, %(after_used)s::timestamptz, %(after_id)s::uuid))
-order by value, coalesce(last_used_at, created_at), id
-limit %(limit)s
-
--- name: too_old
-select id, value, created_at, updated_at, last_used_at,
-       coalesce(last_used_at, created_at) as used_at
-from solutions
-where deleted_at is null and not pinned and created_at < %(before)s
-  and (%(after_id)s::uuid is null or (value, coalesce(last_used_at, created_at), id)
-       > (%(after_value)s::float8, %(after_used)s::timestamptz, %(after_id)s::uuid))
-order by value, coalesce(last_used_at, created_at), id
-limit %(limit)s
-
--- name: least_valuable
-select id, value, updated_at, last_used_at, coalesce(last_used_at, created_at) as used_at
 from solutions
 where deleted_at is null and not pinned
+  and (%(value_below)s::float8 is null or value < %(value_below)s)
+  and (%(idle_since)s::timestamptz is null
+       or greatest(created_at, last_used_at, restored_at) < %(idle_since)s)
+  and (%(learned_before)s::timestamptz is null or created_at < %(learned_before)s)
   and (%(after_id)s::uuid is null or (value, coalesce(last_used_at, created_at), id)
        > (%(after_value)s::float8, %(after_used)s::timestamptz, %(after_id)s::uuid))
 order by value, coalesce(last_used_at, created_at), id
@@ -71,19 +57,21 @@ select count(*) as number from solutions
 where deleted_at is null
   and (%(since)s::timestamptz is null or created_at >= %(since)s)
 
--- name: models
-select coalesce(vector_model, '') as model, count(*) as number from solutions
-where deleted_at is null group by 1 order by 1
+-- name: kinds
+-- What can be compared: the same model, and vectors of one length (a model's may have changed).
+select coalesce(vector_model, '') as model, coalesce(octet_length(question_vector), 0) as bytes
+from solutions where deleted_at is null group by 1, 2 order by 1, 2
 
 -- name: sketched
--- The solutions of one model, with what similarity is told by.
+-- The solutions of one kind, with what similarity is told by.
 select id, value, pinned, created_at, coalesce(last_used_at, created_at) as used_at,
        (%(since)s::timestamptz is null or created_at >= %(since)s) as new,
        question_vector, answer_vector,
-       case when vector_model is null then question end as question,
-       case when vector_model is null then answer end as answer
+       case when question_vector is null then question end as question,
+       case when question_vector is null then answer end as answer
 from solutions
-where deleted_at is null and coalesce(vector_model, '') = %(model)s and id > %(after)s
+where deleted_at is null and coalesce(vector_model, '') = %(model)s
+  and coalesce(octet_length(question_vector), 0) = %(bytes)s and id > %(after)s
 order by id limit %(limit)s
 
 -- name: compared
@@ -127,9 +115,7 @@ where id = %(id)s
 returning live_after
 
 -- name: add_total
-insert into gc_totals (metric, label, value)
-select * from unnest(%(metrics)s::text[], %(labels)s::text[], %(values)s::float8[])
-order by 1, 2
+insert into gc_totals (metric, label, value) values (%(metric)s, %(label)s, %(value)s)
 on conflict (metric, label) do update set value = gc_totals.value + excluded.value
 
 -- name: last_live
@@ -141,10 +127,16 @@ select compared_until, compared_similarity from gc_runs
 where compared_until is not null order by id desc limit 1
 
 -- name: record_deletions
-insert into gc_deletions (run, subject, reason, evidence, keeper)
-select %(run)s, d.* from unnest(%(subjects)s::uuid[], %(reasons)s::text[], %(evidence)s::jsonb[],
-                                %(keepers)s::uuid[]) d
-on conflict do nothing
+-- The audit rows, and the counters that outlive them: what is recorded twice counts once.
+with fresh as (
+    insert into gc_deletions (run, subject, reason, evidence, keeper)
+    select %(run)s, d.* from unnest(%(subjects)s::uuid[], %(reasons)s::text[],
+                                    %(evidence)s::jsonb[], %(keepers)s::uuid[]) d
+    on conflict do nothing returning reason
+)
+insert into gc_totals (metric, label, value)
+select 'deleted', reason, count(*) from fresh group by reason order by reason
+on conflict (metric, label) do update set value = gc_totals.value + excluded.value
 
 -- name: run_exists
 select kind from gc_runs where id = %(id)s
@@ -179,6 +171,13 @@ select count(*) filter (where deleted_at is null) as solutions,
        (select max(finished_at) from gc_runs where kind = 'run' and result = 'ok')
          as last_success_at
 from solutions
+
+-- name: stored
+-- For a scrape: it must not count the whole table.
+select (select count(*) from solutions where deleted_at is not null) as in_trash,
+       pg_total_relation_size('solutions') as storage_bytes,
+       (select extract(epoch from max(finished_at))::double precision
+        from gc_runs where kind = 'run' and result = 'ok') as last_success
 
 -- name: totals
 select metric, label, value from gc_totals order by metric, label

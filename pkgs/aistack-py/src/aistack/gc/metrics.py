@@ -44,13 +44,9 @@ class GcMetrics(StoredMetrics[Totals]):
     async def read(self) -> Totals:
         """The totals, and the store as it is now."""
         rows = await self._postgres.fetch(_QUERIES["totals"], {})
-        (status,) = await self._postgres.fetch(_QUERIES["status"], {})
-        success = status["last_success_at"]
+        (stored,) = await self._postgres.fetch(_QUERIES["stored"], {})
         return Totals(
-            counted={(row["metric"], row["label"]): row["value"] for row in rows},
-            in_trash=status["in_trash"],
-            storage_bytes=status["storage_bytes"],
-            last_success=success.timestamp() if success is not None else None,
+            counted={(row["metric"], row["label"]): row["value"] for row in rows}, **stored
         )
 
     def families(self, found: Totals | None) -> Iterator[Metric]:

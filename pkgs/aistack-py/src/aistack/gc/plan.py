@@ -4,7 +4,6 @@ Its steps go to a file as they are found, so that a plan of a million needs no m
 """
 
 from collections.abc import AsyncIterator, Iterator
-from datetime import datetime
 from tempfile import SpooledTemporaryFile
 from types import TracebackType
 from typing import Self
@@ -15,9 +14,6 @@ from aistack.gc import sweep
 from aistack.gc.context import Context
 from aistack.gc.model import Plan, Step
 from aistack.gc.tiers import duplicates, expired, low_value, orphans
-from aistack.knowledge.vectors import Vectors
-from aistack.settings.schema import GarbageCollection
-from aistack.stores.postgres import Postgres
 
 _IN_MEMORY = 4 * 1024 * 1024
 _TIERS = (orphans, expired, duplicates, low_value)
@@ -51,32 +47,20 @@ class PlanFile:
         yield from map(self._decoder.decode, self._file)
 
 
-async def make(
-    postgres: Postgres,
-    vectors: Vectors,
-    settings: GarbageCollection,
-    *,
-    now: datetime,
-    seen_until: datetime,
-    live: int,
-    pinned: int,
-    compared_until: datetime | None,
-    file: PlanFile,
-) -> Plan:
+async def make(context: Context, file: PlanFile) -> Plan:
     """Plan a run: the steps into the file, the rest returned.
 
     Raises:
         UnavailableError: PostgreSQL does not answer. Without the index, its tier is skipped.
     """
-    context = Context(postgres, vectors, settings, now, seen_until, live, compared_until)
     async for step in _steps(context):
         file.add(step)
     return Plan(
-        planned_at=now,
-        live=live,
-        pinned=pinned,
+        planned_at=context.now,
+        live=context.live,
+        pinned=context.moment.pinned,
         tiers={str(name): report for name, report in context.reports.items()},
-        sweeps=await sweep.count(postgres, settings, now),
+        sweeps=await sweep.count(context.postgres, context.settings, context.now),
         compared_until=context.finished,
         warnings=context.warnings,
     )

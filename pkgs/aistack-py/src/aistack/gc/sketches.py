@@ -21,8 +21,6 @@ Sketches = NDArray[np.uint64]
 BITS = 512
 _MISSED = 0.001
 """Chance that a pair at the threshold shares no block."""
-_IN_A_BLOCK = 1
-"""Vectors that a block holds on the average."""
 _MOST_BLOCKINGS = 96
 _PLACE_BITS = np.uint64(28)
 _PLACE_MASK = np.uint64(2**28 - 1)
@@ -108,14 +106,12 @@ def _near(
 
 
 def _width(sketches: Sketches, chance: np.random.Generator) -> int:
-    """Signs of a code such that unlike vectors seldom share one."""
-    blocks = len(sketches) / _IN_A_BLOCK
-    if blocks <= 1:
-        return 1
+    """Signs of a code such that there are about as many codes as vectors among unlike ones."""
     some = chance.integers(len(sketches), size=(2, 4096))
     some = some[:, some[0] != some[1]]
     differ = np.bitwise_count(sketches[some[0]] ^ sketches[some[1]]).sum(axis=1).mean() / BITS
-    return min(_WIDEST, max(1, round(math.log(blocks) / -math.log1p(-min(0.5, max(0.05, differ))))))
+    halving = -math.log1p(-min(0.5, max(0.05, differ)))
+    return min(_WIDEST, max(1, round(math.log(len(sketches)) / halving)))
 
 
 def _codes(octets: NDArray[np.uint8], bits: Ints) -> Sketches:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 from aistack.health.loop import LoopLag
-from aistack.health.model import Check, Detailed, Probe, Service, Status
+from aistack.health.model import Check, Detailed, Probe, Readiness, Status
 from aistack.health.prober import Prober
 from aistack.kit import tasks
 from aistack.kit.notify import notify
@@ -59,16 +59,12 @@ class Board:
             await asyncio.gather(*(tasks.end(task) for task in running))
             await asyncio.gather(*(prober.close() for prober in self._probers.values()))
 
-    def live(self) -> bool:
-        """Whether the event loop runs. Who can ask has the answer: it does."""
-        return True
-
     def started(self) -> bool:
         """Whether everything critical was well once since the start; it stays so."""
         self._has_started = self._has_started or self.ready() != "unavailable"
         return self._has_started
 
-    def ready(self) -> Service:
+    def ready(self) -> Readiness:
         """Whether requests can be answered; degraded: not all, or more slowly."""
         checks = self.checks().values()
         if any(check.critical and check.status == "fail" for check in checks):
@@ -102,7 +98,7 @@ class Board:
     def _publish(self) -> None:
         """Tell the metrics, and who looks at `systemctl status`."""
         ready = self.ready()
-        self._metrics.service_is(self._service, live=self.live(), started=self.started(),
+        self._metrics.service_is(self._service, live=True, started=self.started(),
                                  ready=ready != "unavailable")  # fmt: skip
         sick = sorted(name for name, check in self.checks().items() if check.status != "pass")
         notify(f"STATUS={ready}" + (f": {', '.join(sick)}" if sick else ""))

@@ -8,7 +8,7 @@ from typing import Literal
 from msgspec import Struct
 
 Status = Literal["pass", "warn", "fail"]
-Service = Literal["ok", "degraded", "unavailable"]
+Readiness = Literal["ok", "degraded", "unavailable"]
 
 
 class Reading(Struct, frozen=True):

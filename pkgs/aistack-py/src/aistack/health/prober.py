@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 
 from aistack.errors import AistackError
 from aistack.health.model import Check, Probe, Reading
+from aistack.kit import tasks
 from aistack.monitoring.health import HealthMetrics
 
 log = logging.getLogger(__name__)
@@ -99,8 +100,7 @@ class Prober:
     async def close(self) -> None:
         """Let go of a look that hangs."""
         if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.wait([self._looking], timeout=self._timeout_s)
+            await tasks.end(self._looking)
 
     async def _within_time(self) -> Reading:
         # Not asyncio.timeout: psycopg, cancelled, waits for a server that may be paused. A look

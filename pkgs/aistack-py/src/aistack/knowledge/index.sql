@@ -81,15 +81,11 @@ where generation = %(generation)s and document_id = %(id)s and seq = %(seq)s
 select count(*) as pending from outbox
 
 -- name: backlog_of
-select count(*) as pending, count(*) filter (where attempts > 0) as failing
-from outbox o join generations g on g.id = o.generation
-where %(collection)s::text is null or g.collection = %(collection)s
-
--- name: lag
 select count(*) as pending, count(*) filter (where attempts > 0) as failing,
        coalesce(extract(epoch from now() - min(not_before) filter (where not_before <= now())), 0)
          ::double precision as longest
-from outbox
+from outbox o join generations g on g.id = o.generation
+where %(collection)s::text is null or g.collection = %(collection)s
 
 -- name: waiting
 select count(*) as pending from outbox where generation = %(generation)s

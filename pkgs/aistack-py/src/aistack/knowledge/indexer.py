@@ -85,7 +85,8 @@ class Indexer:
         Seconds; 0 where none is due. Asked outside of the pool, which may be taken by requests.
         """
         async with self._postgres.dedicated() as conn:
-            row = await (await conn.execute(_QUERIES["lag"])).fetchone() or {}
+            found = await conn.execute(_QUERIES["backlog_of"], {"collection": None})
+            row = await found.fetchone() or {}
         return row.get("pending", 0), row.get("failing", 0), row.get("longest", 0.0)
 
     async def _with_lock(self, *, forever: bool) -> bool:

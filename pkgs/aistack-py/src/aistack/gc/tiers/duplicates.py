@@ -7,7 +7,6 @@ are compared by them, those without by their terms.
 import asyncio
 import math
 from collections.abc import AsyncIterator, Iterable, Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -59,21 +58,20 @@ async def steps(context: Context) -> AsyncIterator[Step]:
         values = {"since": since}
         (count,) = await context.postgres.fetch(_QUERIES["count_new"], values)
         if count["number"]:
-            for row in await context.postgres.fetch(_QUERIES["models"], {}):
-                async for step in _of_model(context, report, row["model"], since):
+            for kind in await context.postgres.fetch(_QUERIES["kinds"], {}):
+                async for step in _of_kind(context, report, kind | {"since": since}):
                     yield step
         if not report.held_back:
-            context.finished = context.seen_until
+            context.finished = context.moment.seen_until
 
 
-async def _of_model(
-    context: Context, report: TierReport, model: str, since: datetime | None
-) -> AsyncIterator[Step]:
-    known = await _read(context, model, since)
+async def _of_kind(context: Context, report: TierReport, kind: Row) -> AsyncIterator[Step]:
+    known = await _read(context, kind)
     if known is None:
         return
-    seed = context.now.toordinal()  # tomorrow others are missed
-    better, worse = await asyncio.to_thread(pairs, known.sketches, known.new, known.differing, seed)
+    better, worse = await asyncio.to_thread(
+        pairs, known.sketches, known.new, known.differing, context.seed
+    )
     candidates: dict[int, list[int]] = {}
     for one, other in zip(better.tolist(), worse.tolist(), strict=True):
         candidates.setdefault(other, []).append(one)
@@ -145,9 +143,9 @@ async def _rows(
     return {row["id"]: row for row in rows}
 
 
-async def _read(context: Context, model: str, since: datetime | None) -> _Sketched | None:
-    """Sketch all solutions of a model ("": none), page by page; None where there is no pair."""
-    values: Row = {"model": model, "since": since, "after": UUID(int=0), "limit": _PAGE}
+async def _read(context: Context, kind: Row) -> _Sketched | None:
+    """Sketch all solutions of a kind, page by page; None where there is no pair."""
+    values: Row = kind | {"after": UUID(int=0), "limit": _PAGE}
     sketcher: Sketcher | None = None
     sketches: list[Sketches] = []
     ranks: list[NDArray[np.float64]] = []
@@ -155,17 +153,12 @@ async def _read(context: Context, model: str, since: datetime | None) -> _Sketch
     ids = bytearray()
     while rows := await context.postgres.fetch(_QUERIES["sketched"], values, binary=True):
         values["after"] = rows[-1]["id"]
-        size = len(rows[0]["question_vector"] or b"")
-        rows = [
-            row
-            for row in rows
-            if row["id"] not in context.gone and len(row["question_vector"] or b"") == size
-        ]
+        rows = [row for row in rows if row["id"] not in context.gone]
         if not rows:
             continue
         vectors = await asyncio.to_thread(_vectors, rows)
         if sketcher is None:
-            sketcher = await asyncio.to_thread(Sketcher, vectors, context.now.toordinal())
+            sketcher = await asyncio.to_thread(Sketcher, vectors, context.seed)
         sketches.append(await asyncio.to_thread(sketcher.sketch, vectors))
         ranks.append(np.array([_rank(row) for row in rows]))
         new.append(np.array([row["new"] for row in rows]))
@@ -175,7 +168,7 @@ async def _read(context: Context, model: str, since: datetime | None) -> _Sketch
     rank = np.concatenate(ranks)
     order = np.lexsort((rank[:, 3], -rank[:, 2], -rank[:, 1], -rank[:, 0]))  # ties: by id
     raw = np.frombuffer(bytes(ids), dtype=f"V{_ID_BYTES}")[order]
-    least = context.settings.duplicate_similarity - (0 if model else _BLUR)
+    least = context.settings.duplicate_similarity - (0 if kind["bytes"] else _BLUR)
     return _Sketched(
         raw, np.concatenate(sketches)[order], np.concatenate(new)[order], sketcher.differing(least)
     )
@@ -225,6 +218,6 @@ def _step(row: Row, near: Near) -> Step:
             "answer": round(near.answer, 4),
             "value": round(row["value"], 4),
         },
-        seen=Seen(row["value"], row["updated_at"], row["last_used_at"]),
+        seen=Seen.of(row),
         keeper=near.id,
     )
