@@ -35,5 +35,6 @@ in
   guards = vm ./guards.nix;
   hardening = vm ./hardening.nix;
   health = vm ./health.nix;
+  rolling = vm ./rolling.nix;
   switch = vm ./switch.nix;
 }

@@ -13,6 +13,11 @@ let
   listenOptions = import ../lib/listen-options.nix { inherit lib; };
 in
 {
+  imports = [
+    ./balancer.nix
+    ./instances.nix
+  ];
+
   options.services.aistack.aidb = listenOptions {
     title = "AIDB";
     port = 8091;
@@ -25,6 +30,8 @@ in
       port = own.port;
       workers = own.workers;
       allowed_hosts = own.allowedHosts;
+      instances = own.instances + lib.length own.hosts;
+      drain_s = own.drainSeconds;
     };
 
     networking.firewall.allowedTCPPorts =
@@ -39,15 +46,21 @@ in
       that network is private.
     '';
 
-    systemd.services.aistack-aidb = httpService {
-      name = "aidb";
-      description = "knowledge base (AIDB)";
-      others = [
-        "coordinator"
-        "gc"
-        "host"
-        "learning"
-      ];
-    };
+    systemd.services = lib.mkMerge (
+      map (instance: {
+        "aistack-${instance.name}" = httpService {
+          name = "aidb";
+          description = "knowledge base (AIDB)";
+          others = [
+            "coordinator"
+            "gc"
+            "host"
+            "learning"
+          ];
+          instance = instance.name;
+          inherit (instance) port;
+        };
+      }) own.processes
+    );
   };
 }

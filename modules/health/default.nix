@@ -40,17 +40,17 @@ in
 
   config = lib.mkIf cfg.enable {
     services.aistack.settings.host = {
-      units = [
-        "aistack-aidb.service"
-      ]
-      ++ lib.optional cfg.coordinator.enable "aistack-coordinator.service"
-      ++ [ "aistack-migrate.service" ]
-      ++ lib.optional cfg.gc.enable "aistack-gc.service"
-      ++ lib.optional cfg.postgresql.createLocally "postgresql.service"
-      ++ lib.optional cfg.qdrant.createLocally "qdrant.service"
-      ++ lib.optional cfg.redis.createLocally "redis-aistack.service"
-      ++ lib.optional (cfg.embeddings.llamaCpp.model != null) "llama-cpp.service"
-      ++ lib.optional cfg.nginx.enable "nginx.service";
+      units =
+        map (instance: "aistack-${instance.name}.service") cfg.aidb.processes
+        ++ lib.optional cfg.aidb.balanced "aistack-balancer.service"
+        ++ lib.optional cfg.coordinator.enable "aistack-coordinator.service"
+        ++ [ "aistack-migrate.service" ]
+        ++ lib.optional cfg.gc.enable "aistack-gc.service"
+        ++ lib.optional cfg.postgresql.createLocally "postgresql.service"
+        ++ lib.optional cfg.qdrant.createLocally "qdrant.service"
+        ++ lib.optional cfg.redis.createLocally "redis-aistack.service"
+        ++ lib.optional (cfg.embeddings.llamaCpp.model != null) "llama-cpp.service"
+        ++ lib.optional cfg.nginx.enable "nginx.service";
       timers = lib.optional cfg.gc.enable "aistack-gc.timer";
       services = {
         aidb = "http://${cfg.aidb.endpoint}";
@@ -58,6 +58,11 @@ in
       // lib.optionalAttrs cfg.coordinator.enable {
         coordinator = "http://${cfg.coordinator.endpoint}";
       };
+      instances = lib.listToAttrs (
+        map (instance: lib.nameValuePair instance.name "http://127.0.0.1:${toString instance.port}") (
+          lib.optionals cfg.aidb.balanced cfg.aidb.processes
+        )
+      );
       # An assertion says it where the domain is missing.
       certificates = lib.optional cfg.nginx.enable "${toString cfg.nginx.domain}@127.0.0.1:443";
       ports = lib.optionals cfg.nginx.enable [

@@ -4,6 +4,8 @@
 #     name = "aidb";              # its section of the settings, and its options below services.aistack
 #     description = "...";
 #     others = [ "coordinator" ]; # sections that it does not read
+#     instance = "aidb-1";        # one of several on this host,
+#     port = 8101;                # and where it listens on loopback
 #   }
 {
   config,
@@ -14,20 +16,36 @@
   name,
   description,
   others,
+  instance ? name,
+  port ? null,
 }:
 let
   cfg = config.services.aistack;
+  own = cfg.settings.${name};
+  behindBalancer = port != null;
   base = import ./stack-unit.nix { inherit config lib pkgs; } {
-    inherit name others;
-    inherit (cfg.${name}) onLoopback;
+    name = instance;
+    inherit others;
+    onLoopback = behindBalancer || cfg.${name}.onLoopback;
+    settings =
+      cfg.settings
+      // lib.optionalAttrs behindBalancer {
+        ${name} = own // {
+          host = "127.0.0.1";
+          inherit port;
+        };
+      };
   };
-  shutdownSeconds = cfg.settings.${name}.shutdown_s or 20;
+  stopSeconds = builtins.ceil (own.drain_s or 0) + (own.shutdown_s or 20);
 in
 base
 // {
   description = "aistack ${description}";
   wantedBy = [ "aistack.target" ];
   partOf = [ "aistack.target" ];
+
+  # A switch stops it when it can start again, not before all that comes in between.
+  stopIfChanged = false;
 
   # Without Qdrant, Redis or the model it starts and says what it cannot do; without the database,
   # or with an older schema, it ends and tries again. A database may be away for an hour: never given
@@ -40,7 +58,7 @@ base
     # Fed by the event loop: one that is blocked cannot answer, whatever blocks it.
     WatchdogSec = 30;
     # Where several workers share their metrics.
-    RuntimeDirectory = "aistack-${name}";
+    RuntimeDirectory = "aistack-${instance}";
     RuntimeDirectoryMode = "0700";
     Restart = "always";
     # A configuration that cannot work does not become better by trying.
@@ -48,6 +66,6 @@ base
     RestartSec = 1;
     RestartSteps = 5;
     RestartMaxDelaySec = 30;
-    TimeoutStopSec = shutdownSeconds + 10;
+    TimeoutStopSec = stopSeconds + 10;
   };
 }

@@ -5,6 +5,7 @@
 #       name = "aidb";              # of the settings file
 #       others = [ "coordinator" ]; # sections that it does not read
 #       inherit (own) onLoopback;   # left out by a unit that nobody connects to
+#       settings = ...;             # left out by a unit that has no settings of its own
 #     };
 #   in
 #   base // { serviceConfig = base.serviceConfig // { ExecStart = ...; }; }
@@ -17,6 +18,7 @@
   name,
   others,
   onLoopback ? true,
+  settings ? config.services.aistack.settings,
 }:
 let
   cfg = config.services.aistack;
@@ -47,7 +49,7 @@ in
 
   # The file's name changes with its text: a setting that this reads restarts it, others do not.
   environment.AISTACK_CONFIG = toString (
-    settingsFile "aistack-${name}.toml" (removeAttrs cfg.settings others)
+    settingsFile "aistack-${name}.toml" (removeAttrs settings others)
   );
 
   serviceConfig =

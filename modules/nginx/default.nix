@@ -7,9 +7,9 @@ let
   coordinator = enabled && cfg.coordinator.enable;
 
   upstream = service: {
-      servers.${service.endpoint} = { };
-      extraConfig = "keepalive 32;";
-    };
+    servers.${service.endpoint} = { };
+    extraConfig = "keepalive 32;";
+  };
 
   proxy = to: more: {
     proxyPass = "http://${to}";

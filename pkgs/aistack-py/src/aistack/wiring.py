@@ -89,7 +89,7 @@ async def open_stack(
         resources.push_async_callback(limiter.close)
         if index:  # a service; a command takes a connection or two
             section = settings.coordinator if service == "coordinator" else settings.aidb
-            await postgres.check_capacity(section.workers)
+            await postgres.check_capacity(section.workers * section.instances)
         qdrant = Qdrant(settings.qdrant)
         resources.push_async_callback(qdrant.close)
         redis = Redis(settings.redis)

@@ -39,10 +39,10 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-def write_config(folder: Path, dsn: str, workers: int) -> tuple[Path, str]:
+def write_config(folder: Path, dsn: str, workers: int, more: str = "") -> tuple[Path, str]:
     path, port = folder / "config.toml", free_port()
     path.write_text(
-        f"[aidb]\nport = {port}\nworkers = {workers}\n"
+        f"[aidb]\nport = {port}\nworkers = {workers}\n{more}\n"
         f"[postgres]\ndsn = {json.dumps(dsn)}\npool_min = 0\n"
         f"[qdrant]\nurl = 'http://127.0.0.1:{free_port()}'\n"
     )
@@ -155,6 +155,39 @@ def test_a_worker_whose_loop_is_blocked_is_replaced(
             pass
         for _ in range(5):
             live(url)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_it_is_served_until_balancers_know(
+    tmp_path: Path, runtime: Path, dsn: str, workers: int
+) -> None:
+    drain_s = 2.0
+    config, url = write_config(tmp_path, dsn, workers, f"drain_s = {drain_s}")
+    with serving(config, runtime) as (server, systemd), httpx.Client(base_url=url) as kept:
+        assert heard(systemd) == b"READY=1"
+        assert kept.get("/health/ready").status_code == 200
+        told = time.monotonic()
+        for process in (*(workers_of(server.pid) if workers > 1 else ()), server.pid):
+            os.kill(process, signal.SIGTERM)  # as systemd does: to all of them
+        time.sleep(0.75)  # the supervisor looks twice a second
+        while time.monotonic() - told < drain_s - 0.3:
+            ready = httpx.get(f"{url}/health/ready")
+            assert (ready.status_code, ready.json()) == (503, {"status": "unavailable"})
+            live(url)
+            assert kept.get("/health/startup").status_code == 200
+            time.sleep(0.05)
+        assert server.wait(10) in (0, -signal.SIGTERM)
+        assert drain_s - 0.1 < time.monotonic() - told < drain_s + 5
+
+
+def test_without_a_time_to_drain_it_ends_at_once(tmp_path: Path, runtime: Path, dsn: str) -> None:
+    config, _ = write_config(tmp_path, dsn, workers=1)
+    with serving(config, runtime) as (server, systemd):
+        assert heard(systemd) == b"READY=1"
+        start = time.monotonic()
+        server.send_signal(signal.SIGTERM)
+        server.wait(10)
+        assert time.monotonic() - start < 1.5
 
 
 def test_the_supervisor_ends_only_whom_it_does_not_hear(monkeypatch: pytest.MonkeyPatch) -> None:

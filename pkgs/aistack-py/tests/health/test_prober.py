@@ -199,3 +199,42 @@ async def test_a_service_that_starts_beside_a_dead_database_says_so() -> None:
         assert one.ready() == "unavailable"
         assert not one.started()
     assert thing.hanging == 0
+
+
+async def test_a_busy_start_is_no_illness() -> None:
+    """The first look fails because the process itself is slow: it is not believed."""
+    ill = Dependency()
+    ill.answers = UnavailableError("away")
+    answers = iter([UnavailableError("slow"), WELL])
+
+    async def look() -> Reading:
+        answer = next(answers, WELL)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    told: list[tuple[str, Status]] = []
+    board = Board(
+        "test",
+        [Probe("slow", look, critical=False), Probe("ill", ill.look, critical=False)],
+        Health(interval_s=60, timeout_s=1),
+        HealthMetrics(CollectorRegistry()),
+        lambda name, check: told.append((name, check.status)),
+    )
+    async with board.running():
+        assert board.checks()["slow"].status == "pass"
+        assert board.checks()["ill"].status == "fail"
+        assert ill.asked == 2
+        assert told == [("slow", "pass"), ("ill", "fail")]
+
+
+async def test_who_drains_is_not_ready_whatever_is_well() -> None:
+    registry = CollectorRegistry()
+    board = Board("test", [], Health(), HealthMetrics(registry))
+    async with board.running():
+        assert board.ready() == "ok"
+        board.drain()
+        assert board.ready() == "unavailable"
+        assert board.started()
+    text = generate_latest(registry).decode()
+    assert 'service_health_status{check_type="ready",service="test"} 0.0' in text

@@ -24,6 +24,7 @@ from aistack.limits.limiter import Limiter
 from aistack.monitoring.metrics import Metrics
 
 PUBLIC = frozenset({"/health/live", "/health/ready", "/health/startup"})
+_REFUSED = 400
 _UNROUTED = frozenset({0, 401, 404, 405, 413, 429, 503})
 BROWSABLE = frozenset({"/docs", "/openapi.json", "/metrics"})
 """Pages that a browser or scraper opens: there the key may be the password of HTTP Basic."""
@@ -114,7 +115,9 @@ class AccessLog:
             if route == "-" and status in _UNROUTED:
                 method = "-"  # a client's own words must not become labels
             self._count(method, route, status, seconds)
-            if _access.isEnabledFor(logging.INFO):
+            # Balancers ask for health every other second: that all is well is no news.
+            news = status >= _REFUSED or scope["path"] not in PUBLIC
+            if news and _access.isEnabledFor(logging.INFO):
                 # Made here: Logger.info would look through the stack for who calls it.
                 record = logging.LogRecord(_access.name, logging.INFO, "", 0, "request", None, None)
                 record.fields = {

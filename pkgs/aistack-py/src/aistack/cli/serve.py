@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, get_args
 
@@ -26,6 +26,7 @@ from aistack.api.app import create_app
 from aistack.api.mcp import run_stdio
 from aistack.api.services import SERVICES, ServiceName
 from aistack.cli.context import command, config_file, error_boundary, settings_of
+from aistack.cli.drain import draining
 from aistack.kit.logs import set_up
 from aistack.kit.notify import notify, watchdog_period
 from aistack.settings.load import config_path, load
@@ -65,12 +66,13 @@ class Server:
                 stack = await resources.enter_async_context(opened)
                 app = create_app(stack, self._service)
                 await resources.enter_async_context(app.router.lifespan_context(app))
+                drain_s = SERVICES[self._service].server(self._settings).drain_s
+                resources.enter_context(draining(drain_s, stack.health.drain))
                 self._app = app
                 # What was loaded stays: a full collection would look through all of it, for 80 ms.
                 gc.collect()
                 gc.freeze()
                 await send({"type": "lifespan.startup.complete"})
-                notify("READY=1")
                 await receive()
                 notify("STOPPING=1")
         except Exception as exc:
@@ -104,10 +106,23 @@ def uvicorn_options(settings: Settings, service: ServiceName = "aidb") -> dict[s
         "log_config": None,
         "server_header": False,
         "timeout_graceful_shutdown": server.shutdown_s,
+        # Longer than a proxy keeps an idle connection: were it us who closed it, a request that
+        # is on its way would be lost.
+        "timeout_keep_alive": 90,
         # uvicorn would believe the left end of X-Forwarded-For, which is the client's own claim;
         # rate_limits.trusted_proxies says who is believed.
         "proxy_headers": False,
     }
+
+
+class Listener(uvicorn.Server):
+    """Says READY=1 when it listens: the application has started before that."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the stack, then listen."""
+        await super().startup(sockets=sockets)
+        if self.started:
+            notify("READY=1")
 
 
 class Supervisor(Multiprocess):
@@ -120,7 +135,7 @@ class Supervisor(Multiprocess):
     def __init__(
         self, config: uvicorn.Config, sockets: list[socket.socket], notices: socket.socket
     ) -> None:
-        super().__init__(config, uvicorn.Server(config).run, sockets)
+        super().__init__(config, Listener(config).run, sockets)
         self._notices = notices
         self._watchdog_s = watchdog_period()
         self._heard: dict[int, float] = {}
@@ -219,7 +234,11 @@ def serve(ctx: click.Context, service: ServiceName) -> None:
     os.environ[_SERVICE] = service
     set_up(settings.log.level, settings.log.format)
     if SERVICES[service].server(settings).workers == 1:
-        uvicorn.run(_APP, factory=True, **uvicorn_options(settings, service))
+        server = Listener(uvicorn.Config(_APP, factory=True, **uvicorn_options(settings, service)))
+        with suppress(KeyboardInterrupt):
+            server.run()
+        if not server.started:
+            sys.exit(STARTUP_FAILURE)
     elif not run_workers(settings, service):
         sys.exit(STARTUP_FAILURE)
 

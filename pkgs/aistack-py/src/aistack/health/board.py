@@ -34,6 +34,7 @@ class Board:
         self._started_at = datetime.now(UTC)
         self._has_started = False
         self._looked = False
+        self._draining = False
         self._probers = {
             probe.name: Prober(
                 probe,
@@ -47,8 +48,8 @@ class Board:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Board"]:
-        """Look once, then go on in the background until the block ends."""
-        await asyncio.gather(*(prober.look() for prober in self._probers.values()))
+        """Look at all once, then go on in the background until the block ends."""
+        await asyncio.gather(*(prober.look_first() for prober in self._probers.values()))
         self._looked = True
         self._publish()
         works = [self._lag.run(), *(prober.run() for prober in self._probers.values())]
@@ -67,9 +68,14 @@ class Board:
     def ready(self) -> Readiness:
         """Whether requests can be answered; degraded: not all, or more slowly."""
         checks = self.checks().values()
-        if any(check.critical and check.status == "fail" for check in checks):
+        if self._draining or any(check.critical and check.status == "fail" for check in checks):
             return "unavailable"
         return "ok" if all(check.status == "pass" for check in checks) else "degraded"
+
+    def drain(self) -> None:
+        """Be not ready from now on: whoever sends requests shall send them elsewhere."""
+        self._draining = True
+        self._publish()
 
     def checks(self) -> dict[str, Check]:
         """Every dependency as it is known now."""
@@ -101,4 +107,5 @@ class Board:
         self._metrics.service_is(self._service, live=True, started=self.started(),
                                  ready=ready != "unavailable")  # fmt: skip
         sick = sorted(name for name, check in self.checks().items() if check.status != "pass")
-        notify(f"STATUS={ready}" + (f": {', '.join(sick)}" if sick else ""))
+        told = "draining" if self._draining else ready
+        notify(f"STATUS={told}" + (f": {', '.join(sick)}" if sick else ""))

@@ -89,18 +89,31 @@ class Prober:
             await asyncio.sleep(pause * _CHANCE.uniform(1 - _JITTER, 1 + _JITTER))
             await self.look()
 
+    async def look_first(self) -> None:
+        """Look until something is known: two looks in a row say that it fails, here too.
+
+        A process that starts is busy, and what it takes for a failure it would act upon.
+        """
+        reading = await self._see()
+        if reading.status == "fail":
+            reading = await self._see()
+        self._remember(reading)
+
     async def look(self) -> None:
         """Look once, for at most the time-out, and remember what was seen."""
-        start = time.perf_counter()
-        reading = await self._within_time()
-        self._metrics.looked(self.probe.name, reading.status, time.perf_counter() - start)
-        self._looked, self._looked_at = time.monotonic(), datetime.now(UTC)
-        self._remember(reading)
+        self._remember(await self._see())
 
     async def close(self) -> None:
         """Let go of a look that hangs."""
         if self._looking is not None:
             await tasks.end(self._looking)
+
+    async def _see(self) -> Reading:
+        start = time.perf_counter()
+        reading = await self._within_time()
+        self._metrics.looked(self.probe.name, reading.status, time.perf_counter() - start)
+        self._looked, self._looked_at = time.monotonic(), datetime.now(UTC)
+        return reading
 
     async def _within_time(self) -> Reading:
         # Not asyncio.timeout: psycopg, cancelled, waits for a server that may be paused. A look

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 import httpx
 import msgspec
 import psycopg
+from msgspec import structs
 
 from aistack.errors import AistackError
 from aistack.host import certificates, units
@@ -45,9 +46,16 @@ async def _services(host: Host) -> list[Finding]:
     async with httpx.AsyncClient(timeout=_TIMEOUT_S) as client:
         return list(
             await asyncio.gather(
-                *(_service(client, name, url) for name, url in sorted(host.services.items()))
+                *(_service(client, name, url) for name, url in sorted(host.services.items())),
+                *(_instance(client, name, url) for name, url in sorted(host.instances.items())),
             )
         )
+
+
+async def _instance(client: httpx.AsyncClient, name: str, url: str) -> Finding:
+    """One of several: whether they suffice is told by the service as a whole."""
+    found = await _service(client, name, url)
+    return structs.replace(found, state="warning") if found.state == "critical" else found
 
 
 async def _service(client: httpx.AsyncClient, name: str, url: str) -> Finding:

@@ -114,9 +114,10 @@ def _cross_check(settings: Settings) -> None:
     """What no single field can tell."""
     qdrant, embed, chunk = settings.qdrant, settings.embeddings, settings.chunking
     for name, server in (("aidb", settings.aidb), ("coordinator", settings.coordinator)):
-        if qdrant.path is not None and server.workers > 1:
+        if qdrant.path is not None and server.workers * server.instances > 1:
             raise ConfigError(
-                f"{name}.workers must be 1 with qdrant.path: local mode has one process"
+                f"{name}.workers and {name}.instances must be 1 with qdrant.path: local mode has"
+                " one process"
             )
     if sum(msgspec.structs.astuple(settings.learning.weights)) <= 0:
         raise ConfigError("one of learning.weights must be above 0")

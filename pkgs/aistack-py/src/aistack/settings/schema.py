@@ -25,10 +25,14 @@ class Server(Section, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: Port = 8091
     workers: Positive = 1
+    instances: Positive = 1
+    """Services alike, this one among them, whose connections the database must have room for."""
     allowed_hosts: tuple[str, ...] = ()
     """Host headers taken besides loopback names; set it when a proxy keeps the client's Host."""
     allowed_origins: tuple[str, ...] = ()
     """Origin headers that MCP takes besides loopback ones."""
+    drain_s: Annotated[float, Meta(ge=0, le=300)] = 0
+    """After SIGTERM: not ready, but still served, for so long that balancers send no more."""
     shutdown_s: Annotated[int, Meta(ge=1)] = 20
 
 
@@ -241,6 +245,8 @@ class Host(Section, frozen=True, kw_only=True):
     """systemd timers that wait for their time."""
     services: dict[str, str] = field(default_factory=dict)
     """Name to base URL of services that answer at /health/ready."""
+    instances: dict[str, str] = field(default_factory=dict)
+    """The same of instances behind a balancer: the others stand in for one that is not ready."""
     jobs: dict[str, Positive] = field(default_factory=dict)
     """Job of the ledger to the hours within which it has to work."""
     ports: tuple[str, ...] = ()

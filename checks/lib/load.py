@@ -1,0 +1,91 @@
+"""Asks AIDB in several ways without a pause, until SIGTERM: BASE KEY_FILE.
+
+Prints one JSON object: how often each way was asked, the longest wait in seconds, and all failures.
+"""
+
+import asyncio
+import itertools
+import json
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import httpx
+
+COLLECTION = "nixos_docs"
+QUESTION = {"query": "how do I roll back", "collection": COLLECTION}
+CALL = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "tools/call",
+    "params": {"name": "search", "arguments": QUESTION},
+}
+Ask = Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]
+numbers = itertools.count(1)
+counts: dict[str, int] = {}
+longest: dict[str, float] = {}
+failures: list[dict[str, object]] = []
+
+
+def query(client: httpx.AsyncClient) -> Awaitable[httpx.Response]:
+    return client.post("/v1/query", json=QUESTION)
+
+
+def documents(client: httpx.AsyncClient) -> Awaitable[httpx.Response]:
+    return client.get(f"/v1/collections/{COLLECTION}/documents", params={"limit": 5})
+
+
+def write(client: httpx.AsyncClient) -> Awaitable[httpx.Response]:
+    number = next(numbers)
+    body = {"path": f"load/{number % 50}.md", "content": f"# Load\n\nWritten as number {number}."}
+    return client.put(f"/v1/collections/{COLLECTION}/documents", json=body)
+
+
+def tool(client: httpx.AsyncClient) -> Awaitable[httpx.Response]:
+    accept = {"Accept": "application/json, text/event-stream"}
+    return client.post("/mcp", json=CALL, headers=accept)
+
+
+async def go_on(way: str, ask: Ask, client: httpx.AsyncClient, stop: asyncio.Event) -> None:
+    """Ask again and again; nothing is tried twice."""
+    counts[way] = 0
+    while not stop.is_set():
+        counts[way] += 1
+        start = time.monotonic()
+        try:
+            answer = await ask(client)
+            wrong = answer.status_code >= 400 or '"error"' in answer.text
+            told = f"{answer.status_code} {answer.text[:200]}" if wrong else ""
+        except httpx.HTTPError as exc:
+            told = f"{type(exc).__name__}: {exc}"
+        longest[way] = max(longest.get(way, 0.0), round(time.monotonic() - start, 3))
+        if told:
+            failures.append({"way": way, "at": time.strftime("%T"), "told": told})
+        await asyncio.sleep(0.04)
+
+
+async def main(base: str, key_file: str) -> None:
+    """Every way over a kept connection and over a new one each time, all at once."""
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    options = {
+        "base_url": base,
+        "headers": {"Authorization": f"Bearer {Path(key_file).read_text().strip()}"},
+        "verify": False,  # a test's own certificate
+        "timeout": 60,
+    }
+    once = httpx.Limits(max_keepalive_connections=0)
+    async with httpx.AsyncClient(**options) as kept, httpx.AsyncClient(**options, limits=once) as new:
+        await asyncio.gather(
+            *(
+                go_on(f"{ask.__name__}, {how}", ask, client, stop)
+                for how, client in (("kept", kept), ("new", new))
+                for ask in (query, documents, write, tool)
+            )
+        )
+    print(json.dumps({"counts": counts, "longest": longest, "failures": failures}))
+
+
+asyncio.run(main(*sys.argv[1:]))
