@@ -63,7 +63,7 @@ async def go_on(way: str, ask: Ask, client: httpx.AsyncClient, stop: asyncio.Eve
         longest[way] = max(longest.get(way, 0.0), round(time.monotonic() - start, 3))
         if told:
             failures.append({"way": way, "at": time.strftime("%T"), "told": told})
-        await asyncio.sleep(0.04)
+        await asyncio.sleep(0.15)
 
 
 async def main(base: str, key_file: str) -> None:

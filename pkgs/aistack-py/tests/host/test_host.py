@@ -153,6 +153,10 @@ async def test_services_ports_and_disks(settings: Settings) -> None:
     full = structs.replace(settings.health, disk_free=1.0)
     found = await look(structs.replace(settings, health=full, host=Host()))
     assert found[0].state in {"warning", "critical"}
+    # Of several instances, the others stand in for one that is not ready.
+    instances = {str(n): url for n, (_, url) in enumerate(servers)}
+    found = await look(structs.replace(settings, host=Host(instances=instances, disk_paths=())))
+    assert [f.state for f in found] == ["ok", *["warning"] * (len(words) - 1)]
     for server, _ in servers:
         server.close()
 

@@ -24,6 +24,8 @@ def test_an_empty_file_is_a_working_configuration() -> None:
         ({"collections": {"No!": {}}}, "collections"),
         ({"collections": {"name\n": {}}}, "collections"),
         ({"qdrant": {"path": "/x"}, "aidb": {"workers": 2}}, "aidb.workers"),
+        ({"qdrant": {"path": "/x"}, "aidb": {"instances": 2}}, "aidb.instances"),
+        ({"aidb": {"drain_s": -1}}, "aidb.drain_s"),
         ({"embeddings": {"endpoint": "http://x/v1"}}, "embeddings.dimension"),
     ],
 )
