@@ -301,6 +301,19 @@ let
         services ? aistack-balancer && services ? aistack-aidb-1 && !services ? aistack-aidb-2;
       expected = true;
     };
+    testInstancesThatShareNoLimits = {
+      expr = map (config: lib.any (lib.hasInfix "no Redis") config.warnings) [
+        three
+        (with' {
+          aidb.instances = 3;
+          redis.createLocally = false;
+        })
+      ];
+      expected = [
+        false
+        true
+      ];
+    };
     testInstancesOnATakenPort = complains "services.aistack.aidb.instancesPort" {
       aidb = {
         instances = 2;

@@ -139,6 +139,8 @@ in
       # brings a new version; a changed sandbox comes with the next start.
       reloadIfChanged = true;
       restartTriggers = [ checked ];
+      # Never given up: nothing answers without it.
+      startLimitIntervalSec = 0;
 
       serviceConfig =
         hardening.sandbox [

@@ -115,6 +115,11 @@ in
       }
     ];
 
+    warnings = lib.optional (cfg.settings.rate_limits.enabled && !(cfg.settings.redis ? url)) ''
+      ${at}: there is more than one instance and no Redis, so each limits clients by itself, and a
+      client may ask more often than settings.rate_limits says. Set services.aistack.redis.
+    '';
+
     systemd.services =
       lib.genAttrs (map (lib.removeSuffix ".service") units) (_: {
         partOf = [ "aistack-aidb-instances.service" ];

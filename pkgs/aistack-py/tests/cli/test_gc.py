@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import psycopg
+import pytest
 from test_cli import config, run
 
 from aistack.settings.schema import Settings
@@ -17,6 +18,7 @@ INSERT = (
 )
 
 
+@pytest.mark.slow
 def test_from_plan_to_undo(config: Path, settings: Settings) -> None:
     config.write_text(config.read_text() + "[gc]\nmax_fraction = 0.7\n")
     run(config, "migrate")
@@ -55,6 +57,7 @@ def test_a_second_run_says_so_and_ends_well(config: Path, settings: Settings) ->
         assert jobs.fetchall() == [("ok", {"busy": True})]
 
 
+@pytest.mark.slow
 def test_a_refusal_is_a_failure(config: Path, settings: Settings) -> None:
     run(config, "migrate")
     with psycopg.connect(settings.postgres.dsn) as conn:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import psycopg
+import pytest
 from test_cli import bad, config, run
 
 from aistack.settings.schema import Settings
@@ -22,6 +23,7 @@ def ledger(settings: Settings) -> list[tuple[object, ...]]:
     return rows(settings.postgres.dsn, "select job, outcome, detail from job_runs order by id")
 
 
+@pytest.mark.slow
 def test_every_job_is_in_the_ledger(config: Path, settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "a.md").write_text("# A\n\ntext")
@@ -44,6 +46,7 @@ def test_every_job_is_in_the_ledger(config: Path, settings: Settings, tmp_path: 
     ]
 
 
+@pytest.mark.slow
 def test_a_dry_run_names_and_changes_nothing(
     config: Path, settings: Settings, tmp_path: Path
 ) -> None:

@@ -129,6 +129,7 @@ def test_workers_are_one_service(tmp_path: Path, runtime: Path, dsn: str) -> Non
     assert [p.name for p in runtime.iterdir()] == ["systemd"]
 
 
+@pytest.mark.slow
 def test_a_worker_that_cannot_start_ends_the_service(
     tmp_path: Path, runtime: Path, empty_dsn: str
 ) -> None:
@@ -138,6 +139,7 @@ def test_a_worker_that_cannot_start_ends_the_service(
         assert silent(systemd)
 
 
+@pytest.mark.slow
 def test_a_worker_whose_loop_is_blocked_is_replaced(
     tmp_path: Path, runtime: Path, dsn: str
 ) -> None:
@@ -157,6 +159,7 @@ def test_a_worker_whose_loop_is_blocked_is_replaced(
             live(url)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_it_is_served_until_balancers_know(
     tmp_path: Path, runtime: Path, dsn: str, workers: int

@@ -30,7 +30,7 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_it_listens_on_its_own_port(tmp_path: Path, runtime: Path, dsn: str, workers: int) -> None:
     config, port = tmp_path / "config.toml", free_port()
     config.write_text(

@@ -37,7 +37,7 @@ from aistack.gc.plan import PlanFile
 from aistack.settings.schema import Settings, Weights
 from aistack.wiring import Stack, open_stack
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 T = TypeVar("T")
 

@@ -31,7 +31,7 @@ from aistack.settings.schema import (
 )
 from aistack.wiring import Stack, open_stack
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(240)]
 
 PERIOD = 1.0
 HEALTH = Health(interval_s=PERIOD, timeout_s=0.25, disk_paths=())

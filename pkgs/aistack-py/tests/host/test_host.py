@@ -223,6 +223,7 @@ def systemctl(tmp_path: Path) -> Callable[[str], dict[str, str]]:
     return say
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path: Path, systemctl: Callable[[str], dict[str, str]]) -> None:
     config = tmp_path / "config.toml"
     config.write_text('[host]\nunits = ["a.service"]\ndisk_paths = []\n')

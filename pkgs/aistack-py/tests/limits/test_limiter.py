@@ -128,6 +128,7 @@ async def settle(limiter: Limiter, *, degraded: bool, within_s: float = 5) -> No
         await asyncio.sleep(0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["killed", "paused", "silent"])
 async def test_redis_goes_away_in_the_middle_and_comes_back(own_redis, secret, fault) -> None:
     async with contextlib.AsyncExitStack() as stack:
