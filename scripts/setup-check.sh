@@ -16,6 +16,10 @@ missing_packages() {
     echo python3-venv
   fi
   have redis-server || echo redis-server
+  # Not on everybody's PATH, but there.
+  have nginx || [[ -x /usr/sbin/nginx ]] || echo nginx-light
+  have pebble || echo pebble
+  have certbot || echo certbot
   have make || echo make
   have setpriv || echo util-linux
 }

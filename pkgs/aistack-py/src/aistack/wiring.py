@@ -118,6 +118,7 @@ async def open_stack(
             if name == "qdrant":
                 qdrant.broken = check.status == "fail"
 
+        health_metrics = HealthMetrics(metrics.registry)
         board = Board(
             service,
             probes(
@@ -127,9 +128,10 @@ async def open_stack(
                 redis=redis,
                 embeddings=embedder.ping if embedder.enabled else None,
                 backlog=indexer.lag,
+                metrics=health_metrics,
             ),
             settings.health,
-            HealthMetrics(metrics.registry),
+            health_metrics,
             changed,
         )
         stack = Stack(

@@ -17,6 +17,7 @@ _COMMANDS = {
     "reindex": "aistack.cli.jobs",
     "gc": "aistack.cli.gc",
     "health": "aistack.cli.health",
+    "tls": "aistack.cli.tls",
     "migrate": "aistack.cli.migrate",
     "keys": "aistack.cli.keys",
     "config": "aistack.cli.config",

@@ -3,8 +3,12 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 
-from aistack.health.model import Probe, Reading
+from aistack.errors import UnavailableError
+from aistack.health.certificate import covers, judge, lifetime, served, split
+from aistack.health.model import Probe, Reading, Status
+from aistack.monitoring.health import HealthMetrics
 from aistack.settings.schema import Health, Settings
 from aistack.stores.postgres import Postgres
 from aistack.stores.qdrant import Qdrant
@@ -22,6 +26,7 @@ def probes(
     redis: Redis,
     embeddings: Callable[[], Awaitable[None]] | None,
     backlog: Backlog,
+    metrics: HealthMetrics,
 ) -> list[Probe]:
     """One for each dependency that is configured."""
     rules = settings.health
@@ -36,6 +41,8 @@ def probes(
         looks["embeddings"] = lambda: _answers(embeddings)
     if rules.disk_paths:
         looks["disk"] = lambda: _disk(rules)
+    if rules.certificates:
+        looks["certificate"] = lambda: certificates(rules, metrics)
     return [Probe(name, look, name in rules.critical) for name, look in looks.items()]
 
 
@@ -82,3 +89,27 @@ async def _disk(rules: Health) -> Reading:
 def _free(path: str) -> float:
     found = os.statvfs(path)
     return found.f_bavail / found.f_blocks if found.f_blocks else 1.0
+
+
+async def certificates(rules: Health, metrics: HealthMetrics) -> Reading:
+    """The worst of those that are served."""
+    order: dict[Status, int] = {"pass": 0, "warn": 1, "fail": 2}
+    looks = (_certificate(address, rules, metrics) for address in rules.certificates)
+    return max(await asyncio.gather(*looks), key=lambda reading: order[reading.status])
+
+
+async def _certificate(address: str, rules: Health, metrics: HealthMetrics) -> Reading:
+    try:
+        found = await served(address, rules.timeout_s)
+    except UnavailableError as exc:
+        return Reading("fail", output=exc.detail)
+    if found is None:
+        return Reading("fail", output=f"nobody listens at {address}")
+    name, now = split(address)[0], datetime.now(UTC)
+    left = found.not_valid_after_utc - now
+    metrics.certificate(
+        name, left_s=left.total_seconds(), lifetime_s=lifetime(found).total_seconds()
+    )
+    if not covers(found, name):
+        return Reading("fail", output=f"the certificate at {address} is not of {name}")
+    return judge(found, now)

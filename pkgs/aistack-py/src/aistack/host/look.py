@@ -30,7 +30,7 @@ async def look(settings: Settings) -> list[Finding]:
         _services(host),
         _jobs(settings),
         _each(_port, host.ports),
-        _each(certificates.look, host.certificates),
+        _each(certificates.look, settings.health.certificates),
         _each(lambda path: _disk(path, settings.health.disk_free), host.disk_paths),
     )
     return [finding for group in groups for finding in group]

@@ -49,3 +49,20 @@ class JobMetrics(StoredMetrics[Sequence[JobTotals]]):
             if one.last_failed is not None:
                 failure.add_metric([one.job], one.last_failed)
         yield from (started, runs, success, failure)
+        yield from _renewals(next((one for one in found or () if one.job == "tls_renew"), None))
+
+
+def _renewals(total: JobTotals | None) -> Iterator[Metric]:
+    """Those of the certificate's renewal, which alerts know by names of their own."""
+    if total is None:
+        return
+    yield CounterMetricFamily(
+        "aistack_tls_renewal_failures", "Renewals of the certificate that failed",
+        value=total.failed,
+    )  # fmt: skip
+    if total.last_ok is not None:
+        yield GaugeMetricFamily(
+            "aistack_tls_renewal_last_success_timestamp",
+            "When the certificate was last renewed, or seen not to be due, since 1970",
+            value=total.last_ok,
+        )

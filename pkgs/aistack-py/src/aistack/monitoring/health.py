@@ -35,6 +35,21 @@ class HealthMetrics:
             registry=registry,
         )
 
+        self._expiry = Gauge(
+            "tls_certificate_expiry_seconds",
+            "Time until the end of the certificate that is served, when it was last seen",
+            ["name"],
+            registry=registry,
+            multiprocess_mode="livemin",
+        )
+        self._lifetime = Gauge(
+            "tls_certificate_lifetime_seconds",
+            "Time from its begin to its end",
+            ["name"],
+            registry=registry,
+            multiprocess_mode="livemin",
+        )
+
     def looked(self, dependency: str, status: str, seconds: float) -> None:
         """One look."""
         self._looks.labels(dependency, status).inc()
@@ -48,3 +63,8 @@ class HealthMetrics:
         """The service as a whole."""
         for kind, value in (("live", live), ("startup", started), ("ready", ready)):
             self._service.labels(service, kind).set(float(value))
+
+    def certificate(self, name: str, *, left_s: float, lifetime_s: float) -> None:
+        """One that is served."""
+        self._expiry.labels(name).set(left_s)
+        self._lifetime.labels(name).set(lifetime_s)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from aistack.errors import ConfigError
-from aistack.settings.schema import DEPENDENCIES, Settings
+from aistack.settings.schema import DEPENDENCIES, Settings, Tls
 
 DEFAULT_PATH = Path("/etc/aistack/config.toml")
 _UNKNOWN = re.compile(r"unknown field `(?P<name>[^`]+)`(?: - at `\$?\.?(?P<path>[^`]*)`)?")
@@ -134,5 +134,16 @@ def _cross_check(settings: Settings) -> None:
         )
     if settings.health.timeout_s >= settings.health.interval_s:
         raise ConfigError("health.timeout_s must be below health.interval_s")
+    _check_tls(settings.tls)
     if settings.postgres.pool_min > settings.postgres.pool_max:
         raise ConfigError("postgres.pool_min must not exceed postgres.pool_max")
+
+
+def _check_tls(tls: Tls) -> None:
+    if (tls.certificate_file is None) != (tls.key_file is None):
+        raise ConfigError("tls.certificate_file and tls.key_file belong together: set both or none")
+    if (tls.provider == "selfSigned") != (tls.certificate_file is None):
+        raise ConfigError(
+            f"tls.provider is {tls.provider}; tls.certificate_file, where others leave a "
+            "certificate, belongs to all but selfSigned"
+        )

@@ -215,7 +215,7 @@ class GarbageCollection(Section, frozen=True, kw_only=True):
     """Runs with their deletions, and what was done to API keys, are forgotten when older."""
 
 
-DEPENDENCIES = ("postgres", "qdrant", "redis", "embeddings", "disk", "outbox")
+DEPENDENCIES = ("postgres", "qdrant", "redis", "embeddings", "disk", "outbox", "certificate")
 """What the services watch."""
 
 
@@ -234,6 +234,8 @@ class Health(Section, frozen=True, kw_only=True):
     """Folders on whose file systems free space is watched."""
     disk_free: Annotated[float, Meta(ge=0, le=1)] = 0.1
     """Share of a file system below which it is a warning; below half of it, a failure."""
+    certificates: tuple[str, ...] = ()
+    """``name:port``, or ``name@host:port``, where TLS is served; `aistack health` looks, too."""
 
 
 class Host(Section, frozen=True, kw_only=True):
@@ -251,10 +253,38 @@ class Host(Section, frozen=True, kw_only=True):
     """Job of the ledger to the hours within which it has to work."""
     ports: tuple[str, ...] = ()
     """``host:port`` where somebody listens."""
-    certificates: tuple[str, ...] = ()
-    """``name:port``, or ``name@host:port``, where TLS is served."""
     disk_paths: tuple[str, ...] = ("/",)
     """Folders on whose file systems space and inodes are watched, by health.disk_free."""
+
+
+class Tls(Section, frozen=True, kw_only=True):
+    """The certificate of nginx: where it comes from, where it lies, how it is renewed."""
+
+    provider: Annotated[str, Meta(pattern="^(selfSigned|acme|certbot|files)$")] = "selfSigned"
+    """Who makes it: an authority of this host's own, NixOS's ACME client, certbot, or somebody."""
+    names: tuple[str, ...] = ()
+    """DNS names that it has to be of."""
+    certificate_file: str | None = None
+    """Where the provider leaves the certificate with its chain; not with selfSigned."""
+    key_file: str | None = None
+    obtain_command: tuple[str, ...] = ()
+    """Makes certbot get a new certificate; run when one is due."""
+    ask_command: tuple[str, ...] = ()
+    """Makes certbot ask its CA whether it wants one renewed early (ARI); run when none is due."""
+    staging: bool = False
+    """Whether one of a CA's staging environment, which no client trusts, will do."""
+    renew_at: Annotated[float, Meta(ge=0.05, le=0.9)] = 0.33
+    """The part of its lifetime that is left when it is renewed; half of it below ten days."""
+    self_signed_days: Annotated[int, Meta(ge=2, le=825)] = 90
+    """Lifetime of one by this host's own authority; that itself lives ten years."""
+    folder: str = "/var/lib/aistack-tls"
+    """nginx reads ``live/fullchain.pem`` and ``live/privkey.pem`` below it."""
+    served_at: str = "127.0.0.1:443"
+    """Where this host reaches nginx, as ``host:port``."""
+    test_command: tuple[str, ...] = ()
+    """Lets nginx read its configuration with ``next`` in place of ``live``; fails if it cannot."""
+    reload_command: tuple[str, ...] = ()
+    """Lets nginx read its certificate anew, and waits until it was told."""
 
 
 class CollectionOptions(Section, frozen=True, kw_only=True):
@@ -297,6 +327,7 @@ class Settings(Section, frozen=True, kw_only=True):
     rate_limits: RateLimits = field(default_factory=RateLimits)
     health: Health = field(default_factory=Health)
     host: Host = field(default_factory=Host)
+    tls: Tls = field(default_factory=Tls)
     log: Log = field(default_factory=Log)
     collections: dict[Identifier, CollectionOptions] = field(default_factory=dict)
     """Collections besides the six that always exist."""
