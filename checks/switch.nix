@@ -40,7 +40,7 @@
     { nodes, ... }:
     ''
       system = "${nodes.machine.system.build.toplevel}"
-      stores = ["postgresql", "qdrant", "redis-aistack", "nginx", "aistack-qdrant-key", "aistack-certificate"]
+      stores = ["postgresql", "qdrant", "redis-aistack", "nginx", "aistack-qdrant-key", "aistack-tls"]
       ours = {"aistack-aidb", "aistack-coordinator"}
       units = [*stores, "aistack-secrets", "aistack-migrate", *ours]
 

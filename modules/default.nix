@@ -13,5 +13,6 @@
     ./gc
     ./health
     ./nginx
+    ./tls
   ];
 }

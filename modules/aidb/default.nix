@@ -56,6 +56,7 @@ in
             "gc"
             "host"
             "learning"
+            "tls"
           ];
           instance = instance.name;
           inherit (instance) port;

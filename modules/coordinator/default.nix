@@ -58,6 +58,7 @@ in
         "aidb"
         "gc"
         "host"
+        "tls"
       ];
     };
   };

@@ -11,28 +11,45 @@ let
 
   # The command works as the services do: same user, same credentials, same sandbox, no rights of
   # root. Files to import must therefore be readable by the user aistack.
-  properties =
+  sandbox =
+    relaxations:
     lib.mapAttrs (_: value: value.content) (
-      hardening.sandbox [
-        hardening.relax.network
-        {
-          # What is imported may lie in /tmp or in a home, where its owner lets others read it.
-          PrivateTmp = false;
-          ProtectHome = "read-only";
-        }
-      ]
-    )
+      hardening.sandbox (
+        relaxations
+        ++ [
+          {
+            # What is imported may lie in /tmp or in a home, where its owner lets others read it.
+            PrivateTmp = false;
+            ProtectHome = "read-only";
+          }
+        ]
+      )
+    );
+  ours = sandbox [ hardening.relax.network ] // {
+    User = "aistack";
+    Group = "aistack";
+    SupplementaryGroups = cfg.socketGroups;
+    LoadCredential = cfg.loadCredential;
+  };
+  # The certificate's folder and the reload of nginx are root's; still it has no capability.
+  roots =
+    sandbox [
+      hardening.relax.network
+      hardening.relax.root
+    ]
     // {
-      User = "aistack";
-      Group = "aistack";
-      SupplementaryGroups = cfg.socketGroups;
-      LoadCredential = cfg.loadCredential;
+      Group = config.services.nginx.group;
+      StateDirectory = "aistack-tls";
+      StateDirectoryMode = "0755";
+      LoadCredential = cfg.loadCredential ++ cfg.tls.loadCredential;
     };
 
   text = value: if lib.isBool value then lib.boolToYesNo value else toString value;
-  lines = lib.concatLists (
-    lib.mapAttrsToList (name: value: map (one: "${name}=${text one}") (lib.toList value)) properties
-  );
+  arguments =
+    properties:
+    lib.concatMap (name: map (one: "--property=${name}=${text one}") (lib.toList properties.${name})) (
+      lib.attrNames properties
+    );
 
   command = pkgs.writeShellApplication {
     name = "aistack";
@@ -55,6 +72,14 @@ let
         echo "aistack: the user aistack cannot enter $PWD: relative paths begin at /" >&2
         cd /
       fi
+      properties=(${lib.escapeShellArgs (arguments ours)})
+      ${lib.optionalString cfg.tls.enabled ''
+        case "''${1:-} ''${2:-}" in
+          "tls status" | "tls renew" | "tls deploy")
+            properties=(${lib.escapeShellArgs (arguments roots)})
+            ;;
+        esac
+      ''}
       terminal=--pipe
       if [[ -t 0 && -t 1 ]]; then
         terminal=--pty
@@ -66,7 +91,7 @@ let
         --slice=aistack.slice --working-directory="$PWD" --setenv=LANG=C.UTF-8 \
         --setenv=AISTACK_CONFIG=/etc/aistack/config.toml \
         --setenv=PATH=${lib.makeBinPath [ config.systemd.package ]} \
-        ${lib.concatMapStringsSep " \\\n  " (line: "--property=${lib.escapeShellArg line}") lines} \
+        "''${properties[@]}" \
         -- ${lib.getExe cfg.package} "$@"
     '';
   };

@@ -15,6 +15,7 @@ let
       "coordinator"
       "gc"
       "learning"
+      "tls"
     ];
   };
 in
@@ -50,8 +51,17 @@ in
         ++ lib.optional cfg.qdrant.createLocally "qdrant.service"
         ++ lib.optional cfg.redis.createLocally "redis-aistack.service"
         ++ lib.optional (cfg.embeddings.llamaCpp.model != null) "llama-cpp.service"
-        ++ lib.optional cfg.nginx.enable "nginx.service";
-      timers = lib.optional cfg.gc.enable "aistack-gc.timer";
+        ++ lib.optionals cfg.nginx.enable [
+          "nginx.service"
+          "aistack-tls.service"
+          "aistack-tls-renew.service"
+        ];
+      timers =
+        lib.optional cfg.gc.enable "aistack-gc.timer"
+        ++ lib.optional cfg.nginx.enable "aistack-tls-renew.timer"
+        ++ lib.optional (
+          cfg.tls.enabled && cfg.tls.provider == "acme"
+        ) "acme-renew-${cfg.nginx.domain}.timer";
       services = {
         aidb = "http://${cfg.aidb.endpoint}";
       }
@@ -63,15 +73,15 @@ in
           lib.optionals cfg.aidb.balanced cfg.aidb.processes
         )
       );
-      # An assertion says it where the domain is missing.
-      certificates = lib.optional cfg.nginx.enable "${toString cfg.nginx.domain}@127.0.0.1:443";
-      ports = lib.optionals cfg.nginx.enable [
-        "127.0.0.1:80"
-        "127.0.0.1:443"
+      ports = lib.optionals cfg.tls.enabled [
+        "${lib.removeSuffix ":${toString cfg.nginx.httpsPort}" cfg.tls.servedAt}:${toString cfg.nginx.httpPort}"
+        cfg.tls.servedAt
       ];
-    }
-    # Another schedule has another age; whoever sets it knows which.
-    // lib.optionalAttrs (cfg.gc.enable && cfg.gc.schedule == "*-*-* 02:00:00") { jobs.gc = 49; };
+      jobs =
+        # Another schedule has another age; whoever sets it knows which.
+        lib.optionalAttrs (cfg.gc.enable && cfg.gc.schedule == "*-*-* 02:00:00") { gc = 49; }
+        // lib.optionalAttrs cfg.tls.enabled { tls_renew = 25; };
+    };
 
     systemd.services.aistack-health = lib.mkIf own.enable (
       base

@@ -69,6 +69,13 @@ in
       IPAddressDeny = "";
     };
 
+    # Binds ports below 1024: a namespace of users of its own would take the right away.
+    lowPorts = {
+      AmbientCapabilities = "CAP_NET_BIND_SERVICE";
+      CapabilityBoundingSet = "CAP_NET_BIND_SERVICE";
+      PrivateUsers = false;
+    };
+
     # Runs as root, since its files must belong to root; still without any capability.
     root = {
       PrivateUsers = false;

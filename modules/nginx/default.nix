@@ -30,7 +30,6 @@ let
 in
 {
   imports = [
-    ./certificate.nix
     ./limits.nix
     ./problems.nix
   ];
@@ -57,8 +56,8 @@ in
     ];
 
     networking.firewall.allowedTCPPorts = lib.mkIf (cfg.openFirewall && cfg.nginx.enable) [
-      80
-      443
+      cfg.nginx.httpPort
+      cfg.nginx.httpsPort
     ];
 
     services.aistack = lib.mkIf enabled {
@@ -76,7 +75,6 @@ in
       };
 
       virtualHosts.${cfg.nginx.domain} = {
-        forceSSL = lib.mkDefault true;
         locations = {
           "/" = proxy "aistack-aidb" "";
           "= /mcp" = proxy "aistack-aidb" streams;
