@@ -37,4 +37,6 @@ in
   health = vm ./health.nix;
   rolling = vm ./rolling.nix;
   switch = vm ./switch.nix;
+  tls-acme = vm ./tls-acme.nix;
+  tls-certbot = vm ./tls-certbot.nix;
 }

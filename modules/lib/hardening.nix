@@ -6,6 +6,11 @@
 # The check `hardening` holds each unit to `systemd-analyze security` <= 1.5.
 { lib }:
 let
+  systemCalls = [
+    "@system-service"
+    "~@privileged @resources"
+  ];
+
   closed = {
     AmbientCapabilities = "";
     CapabilityBoundingSet = "";
@@ -37,10 +42,7 @@ let
     RestrictSUIDSGID = true;
     SystemCallArchitectures = "native";
     SystemCallErrorNumber = "EPERM";
-    SystemCallFilter = [
-      "@system-service"
-      "~@privileged @resources"
-    ];
+    SystemCallFilter = systemCalls;
     UMask = "0077";
   };
 
@@ -75,6 +77,9 @@ in
       CapabilityBoundingSet = "CAP_NET_BIND_SERVICE";
       PrivateUsers = false;
     };
+
+    # Gives its files the owner they have: no right is needed for that, but the call.
+    chown.SystemCallFilter = systemCalls ++ [ "@chown" ];
 
     # Runs as root, since its files must belong to root; still without any capability.
     root = {

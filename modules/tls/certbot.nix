@@ -77,22 +77,28 @@ in
       "aistack-certbot@" = {
         description = "certbot, for aistack's certificate (%i)";
         environment = lib.mkIf (acme.caFile != null) { REQUESTS_CA_BUNDLE = toString acme.caFile; };
-        serviceConfig = hardening.sandbox [ hardening.relax.network ] // {
-          Type = "oneshot";
-          Slice = "aistack.slice";
-          User = "aistack-certbot";
-          Group = group;
-          StateDirectory = [
-            "aistack-certbot"
-            "aistack-challenge"
-          ];
-          StateDirectoryMode = "0750";
-          UMask = "0027";
-          ExecStart = "${lib.getExe certbot.package} ${lib.escapeShellArgs arguments}";
-          # certbot makes these for itself alone, and keeps what it finds.
-          ExecStartPost = "${pkgs.coreutils}/bin/chmod -R g+rX ${state}/live ${state}/archive";
-          TimeoutStartSec = "15min";
-        };
+        serviceConfig =
+          hardening.sandbox [
+            hardening.relax.network
+            # Of a renewal alone.
+            hardening.relax.chown
+          ]
+          // {
+            Type = "oneshot";
+            Slice = "aistack.slice";
+            User = "aistack-certbot";
+            Group = group;
+            StateDirectory = [
+              "aistack-certbot"
+              "aistack-challenge"
+            ];
+            StateDirectoryMode = "0750";
+            UMask = "0027";
+            ExecStart = "${lib.getExe certbot.package} ${lib.escapeShellArgs arguments}";
+            # certbot makes these for itself alone, and keeps what it finds.
+            ExecStartPost = "${pkgs.coreutils}/bin/chmod -R g+rX ${state}/live ${state}/archive";
+            TimeoutStartSec = "15min";
+          };
       };
 
       # On a new host at once: nginx has a certificate of the host's own until then.

@@ -87,6 +87,7 @@ async def test_one_that_nginx_has_not_seen_is_shown_to_it(old: Nginx) -> None:
     [
         (issue("other.test"), NOW),
         (Pair(NEW.chain, OLD.key), NOW),
+        (Pair(OLD.chain, NEW.key), NOW),  # the certificate is the one that is served
         (Pair((NEW.leaf, OLD.chain[1]), NEW.key), NOW),
         (issue(issuer="(STAGING) Fake"), NOW),
         (issue(begin=NOW - timedelta(hours=1)), NOW - timedelta(days=1)),  # a clock a day late

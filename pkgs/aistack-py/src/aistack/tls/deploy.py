@@ -54,7 +54,7 @@ class Deployer:
         """
         await self.settle()
         folder, old = self._folder, self._folder.target("live")
-        if old == pair.id:
+        if old == pair.id and pair.matches():
             return await self._confirm(pair)
         if found := faults(self._judge(pair, now)):
             raise InvalidError(f"the certificate is not deployed: {found}")
