@@ -59,7 +59,7 @@
           t.assertEqual(ask("/health/startup"), (200, {"status": "ok"}))
           checks = ask("/health/detailed")[1]["checks"]
           t.assertEqual({check["status"] for check in checks.values()}, {"pass"})
-          t.assertLessEqual({"postgres", "qdrant", "redis", "disk", "outbox"}, set(checks))
+          t.assertLessEqual({"postgres", "qdrant", "redis", "disk", "outbox", "certificate"}, set(checks))
           t.assertEqual(status_text(), "ok")
 
       with subtest("the whole host at a glance"):

@@ -6,12 +6,16 @@
   services.aistack = {
     enable = true;
 
-    # AIDB listens on loopback; nginx stands before it with TLS. Without a certificate of your own
-    # the host makes a self-signed one.
+    # AIDB listens on loopback; nginx stands before it with TLS.
     nginx = {
       enable = true;
       domain = "kb.example.org"; # CHANGE
     };
+    # Without this the host has an authority of its own, which clients must be told to trust.
+    # tls = {
+    #   provider = "acme";
+    #   acme.acceptTerms = true;
+    # };
     openFirewall = true;
 
     # Collections besides the six that always exist.

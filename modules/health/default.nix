@@ -74,7 +74,7 @@ in
         )
       );
       ports = lib.optionals cfg.tls.enabled [
-        "${lib.removeSuffix ":${toString cfg.nginx.httpsPort}" cfg.tls.servedAt}:${toString cfg.nginx.httpPort}"
+        "${cfg.nginx.localAddress}:${toString cfg.nginx.httpPort}"
         cfg.tls.servedAt
       ];
       jobs =

@@ -20,7 +20,7 @@ in
       type = lib.types.nullOr lib.types.str;
       default = null;
       example = "admin@example.org";
-      description = "Where the CA writes to. Let's Encrypt no longer does, and needs none.";
+      description = "Where the CA writes to, if it does; Let's Encrypt needs none.";
     };
 
     staging = lib.mkOption {
@@ -139,13 +139,10 @@ in
         acceptTerms = lib.mkIf acme.acceptTerms true;
         certs.${domain} = {
           extraDomainNames = lib.tail own.names;
-          inherit (acme)
-            credentialFiles
-            dnsProvider
-            email
-            profile
-            server
-            ;
+          inherit (acme) credentialFiles dnsProvider server;
+          # Else those of security.acme.defaults.
+          email = lib.mkIf (acme.email != null) acme.email;
+          profile = lib.mkIf (acme.profile != null) acme.profile;
           inherit (own) webroot;
           inherit (config.services.nginx) group;
           # Deploys it, and so reloads nginx.

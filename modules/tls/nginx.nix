@@ -23,12 +23,11 @@ in
 
     tls.servedAt = lib.mkOption {
       type = lib.types.str;
-      default = "127.0.0.1:${toString cfg.nginx.httpsPort}";
-      defaultText = lib.literalExpression ''"127.0.0.1:443"'';
-      description = ''
-        Where this host reaches its own virtual host, to see which certificate is served. Set it
-        where nginx listens on other addresses only.
-      '';
+      readOnly = true;
+      internal = true;
+      default = "${cfg.nginx.localAddress}:${toString cfg.nginx.httpsPort}";
+      defaultText = lib.literalMD "the address and the port";
+      description = "Where this host reaches its own virtual host.";
     };
 
     tls.webroot = lib.mkOption {
@@ -36,6 +35,16 @@ in
       default = null;
       internal = true;
       description = "Folder from which nginx answers what a CA asks (HTTP-01).";
+    };
+
+    nginx.localAddress = lib.mkOption {
+      type = lib.types.str;
+      default = "127.0.0.1";
+      example = "192.168.10.2";
+      description = ''
+        Address at which this host reaches its own virtual host, to see which certificate is served.
+        Set it where nginx listens on other addresses only.
+      '';
     };
 
     nginx.httpPort = lib.mkOption {

@@ -12,8 +12,8 @@ from aistack.tls.folder import Folder
 pytestmark = pytest.mark.anyio
 
 CONNECTIONS = 1000
-CLIENTS = 40
-KEPT = 20
+CLIENTS = 100
+KEPT = 50
 REQUEST = f"GET / HTTP/1.1\r\nHost: {DOMAIN}\r\n\r\n".encode()
 """The certificate is looked at by the deployer; here it is answers that count."""
 CONTEXT = ssl.create_default_context()

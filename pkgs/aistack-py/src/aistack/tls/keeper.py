@@ -104,6 +104,7 @@ class Keeper:
             return self._would_deploy(given or self.source())
         with self.folder.lock():
             try:
+                await self._deployer.settle()
                 pair, reason = given or self.source(), None
                 if pair is None:
                     pair, reason = self._own_or_kept()
