@@ -104,6 +104,13 @@
           machine.succeed("systemctl start redis-aistack.service")
           becomes(200, "ok")
 
+      with subtest("a certificate that nobody serves is told, and AIDB is ready all the same"):
+          machine.succeed("systemctl stop nginx.service")
+          becomes(200, "degraded")
+          t.assertEqual(status_text(), "degraded: certificate")
+          machine.succeed("systemctl start nginx.service")
+          becomes(200, "ok")
+
       with subtest("without PostgreSQL it is not ready, but lives: nothing restarts it"):
           before = machine.get_unit_property("aistack-aidb.service", "MainPID")
           machine.succeed("systemctl stop postgresql.service")

@@ -40,9 +40,9 @@
     { nodes, ... }:
     ''
       system = "${nodes.machine.system.build.toplevel}"
-      stores = ["postgresql", "qdrant", "redis-aistack", "nginx", "aistack-qdrant-key", "aistack-tls"]
+      stores = ["postgresql", "qdrant", "redis-aistack", "nginx", "aistack-qdrant-key"]
       ours = {"aistack-aidb", "aistack-coordinator"}
-      units = [*stores, "aistack-secrets", "aistack-migrate", *ours]
+      units = [*stores, "aistack-secrets", "aistack-migrate", "aistack-tls", *ours]
 
 
       def runs():
@@ -81,10 +81,10 @@
           t.assertEqual(restarted(before), ours)
           machine.wait_for_unit("aistack-aidb.service")
 
-      with subtest("the migration reads the database's settings too"):
+      with subtest("the migration and the certificate's ledger read the database's settings too"):
           before = runs()
           switch("database")
-          t.assertEqual(restarted(before), ours | {"aistack-migrate"})
+          t.assertEqual(restarted(before), ours | {"aistack-migrate", "aistack-tls"})
           machine.wait_for_unit("aistack-coordinator.service")
 
       with subtest("a rule of garbage collection restarts nothing, and a run goes on meanwhile"):
@@ -114,7 +114,7 @@
       with subtest("an upgrade of the package leaves the stores and nginx alone"):
           before = runs()
           switch("upgrade")
-          t.assertEqual(restarted(before), ours | {"aistack-migrate", "aistack-secrets"})
+          t.assertEqual(restarted(before), ours | {"aistack-migrate", "aistack-secrets", "aistack-tls"})
           machine.wait_for_unit("aistack-aidb.service")
     '';
 }

@@ -19,7 +19,7 @@ let
   base = {
     path = [ config.systemd.package ];
     environment.AISTACK_CONFIG = toString (
-      settingsFile "aistack-tls.toml" { inherit (cfg.settings) log postgres tls; }
+      settingsFile "aistack-tls.toml" { inherit (cfg.settings) postgres tls; }
     );
     serviceConfig =
       hardening.sandbox [

@@ -63,11 +63,13 @@ def test_what_is_no_pair_is_said_without_the_key() -> None:
 
 
 def test_names_are_compared_as_clients_do() -> None:
-    leaf = issue("Kb.Test", "*.wild.test").leaf
+    leaf = issue("Kb.Test", "*.wild.test", "10.0.0.1").leaf
     assert covers(leaf, "kb.test")
     assert covers(leaf, "a.wild.test")
     assert not covers(leaf, "wild.test")
     assert not covers(leaf, "a.b.wild.test")
+    assert covers(leaf, "10.0.0.1")
+    assert not covers(leaf, "10.0.0.2")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -147,7 +148,10 @@ def issue(
             builder = builder.add_extension(extension, critical=False)
         return builder.sign(parent, hashes.SHA256())
 
-    san = x509.SubjectAlternativeName([x509.DNSName(name) for name in names or (DOMAIN,)])
+    san = x509.SubjectAlternativeName([
+        x509.IPAddress(ip_address(name)) if name[0].isdigit() else x509.DNSName(name)
+        for name in names or (DOMAIN,)
+    ])  # fmt: skip
     leaf = build(own, key.public_key(), end, san)
     ca = build(by, parent.public_key(), issuer_end, x509.BasicConstraints(ca=True, path_length=0))
     return Pair((leaf, ca), key)

@@ -2,7 +2,9 @@
 
 import asyncio
 import ssl
+from contextlib import suppress
 from datetime import datetime, timedelta
+from ipaddress import ip_address
 
 from cryptography import x509
 
@@ -80,11 +82,13 @@ def judge(certificate: x509.Certificate, now: datetime) -> Reading:
 
 
 def covers(certificate: x509.Certificate, name: str) -> bool:
-    """Whether the certificate is of this DNS name; ``*`` stands for one label."""
+    """Whether the certificate is of this DNS name or address; ``*`` stands for one label."""
     try:
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
         return False
+    with suppress(ValueError):
+        return ip_address(name) in found.value.get_values_for_type(x509.IPAddress)
     _, _, parent = name.lower().partition(".")
     names = {one.lower() for one in found.value.get_values_for_type(x509.DNSName)}
     return name.lower() in names or (bool(parent) and f"*.{parent}" in names)

@@ -3,6 +3,7 @@
 It may certify the host's names only (name constraints): who trusts it trusts it for nothing else.
 """
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,6 +17,8 @@ from aistack.errors import AistackError, UnavailableError
 from aistack.health.certificate import share_left
 from aistack.tls.folder import sync, write
 from aistack.tls.pair import Pair, parse
+
+log = logging.getLogger(__name__)
 
 _DAYS = 3650
 _RENEW_AT = 1 / 10
@@ -50,6 +53,7 @@ class Authority:
         """
         found = self._read()
         if found is None or not _good(found, names, now):
+            log.warning("a new authority: clients must trust %s", self._folder / "ca.pem")
             found = _make(names, now)
         if not isinstance(found.key, ec.EllipticCurvePrivateKey):
             raise UnavailableError(f"{self._own} has a key that is not ours: move it away")
