@@ -238,6 +238,14 @@ async def test_killed_between_swap_and_reload_the_next_run_goes_back(
     await is_untouched(old)
 
 
+async def test_what_was_left_is_no_certificate(old: Nginx, tmp_path: Path) -> None:
+    killed(old.settings(reload_command=KILL), NEW, tmp_path)
+    (old.folder / "live" / "privkey.pem").unlink()
+    third = issue()
+    assert await bring(old.settings(test_command=("true",)), third) == "deployed"
+    assert await shown(old.settings()) == third.leaf
+
+
 async def test_two_at_once_wait_for_each_other(old: Nginx) -> None:
     folder = Folder(old.folder)
 

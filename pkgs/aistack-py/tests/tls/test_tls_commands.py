@@ -106,6 +106,35 @@ def test_failures_are_counted_and_successes_survive(
     assert found["aistack_tls_renewal_last_success_timestamp"] >= NOW.timestamp()
 
 
+def test_nothing_by_a_provider_is_complained_about(nginx: Nginx, aistack: Command) -> None:
+    nowhere = str(nginx.home / "nowhere")
+    done = aistack("renew", provider="acme", certificate_file=nowhere, key_file=nowhere)
+    assert (done.exit_code, "there is no certificate to deploy" in done.stderr) == (1, True)
+    assert (nginx.folder / "live").exists(), "nginx starts all the same"
+
+
+def test_a_ca_is_asked_whether_it_wants_one_renewed_early(
+    nginx: Nginx, aistack: Command, caplog: pytest.LogCaptureFixture
+) -> None:
+    lineage = store(issue(), nginx.home / "lineage")
+    source: dict[str, object] = {
+        "provider": "certbot",
+        "certificate_file": str(lineage / "fullchain.pem"),
+        "key_file": str(lineage / "privkey.pem"),
+        "obtain_command": ("false",),
+    }
+    earlier = store(issue(), nginx.home / "earlier")
+    ask = ("sh", "-c", f"cp {earlier}/* {lineage}/")
+    assert aistack("renew", **source).stderr == "deployed\n"
+    assert aistack("renew", **source, ask_command=ask).stderr == "deployed\n"
+    assert aistack("renew", **source, ask_command=("false",)).stderr == "unchanged\n"
+    assert "none is due, but asking" in caplog.text
+    due = aistack("renew", **source, ask_command=ask, names=("other.test",))
+    assert (due.exit_code, "false failed" in due.stderr) == (75, True), (
+        "one that is due is obtained"
+    )
+
+
 def test_without_the_database_it_renews_all_the_same(
     nginx: Nginx, aistack: Command, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -66,7 +66,8 @@ class Deployer:
                 folder.point("previous", old)
             folder.point("live", pair.id)
         except AistackError:
-            self._forget()
+            if folder.target("live") == old:  # else the next run settles it
+                self._forget()
             raise
         await self._take_effect(pair, old)
         return "deployed"
@@ -81,8 +82,15 @@ class Deployer:
         if begun is None:
             return
         log.warning("an earlier deployment did not end")
-        pair = self._folder.read("live") if begun == self._folder.target("live") else None
-        if pair is None:  # not swapped yet
+        if begun != self._folder.target("live"):  # not swapped yet
+            self._forget()
+            return
+        try:
+            pair = self._folder.read("live")
+        except AistackError as exc:  # nobody can serve it; another takes its place
+            log.warning("and what it left is no certificate: %s", exc.detail)
+            pair = None
+        if pair is None:
             self._forget()
         else:
             await self._take_effect(pair, self._folder.target("previous"))

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -73,8 +74,9 @@ class Keeper:
         certificate, key = self._settings.certificate_file, self._settings.key_file
         if certificate is None or key is None:
             return None
-        if not certificate.startswith("credential:") and not Path(certificate).exists():
-            return None
+        paths = [one for one in (certificate, key) if not one.startswith("credential:")]
+        if not all(os.access(path, os.R_OK) for path in paths):
+            return None  # also where certbot was killed before it gave its files to us
         texts = (read_secret(certificate, "tls.certificate_file"), read_secret(key, "tls.key_file"))
         return parse(*texts, certificate)
 
@@ -130,8 +132,10 @@ class Keeper:
         failure = await self._obtain(reason)
         # Also after a failure: an earlier one may have been obtained, and not deployed.
         result = await self.deploy(None)
-        if failure is not None:
+        if failure is not None and reason is not None:
             raise failure
+        if failure is not None:
+            log.warning("none is due, but asking for the CA's wishes failed: %s", failure.detail)
         if reason is not None and (left := self.reason(self._source_or_none())) is not None:
             raise ConflictError(f"certbot worked, and still its certificate is not good: {left}")
         return Result(result.outcome, reason)
@@ -160,8 +164,10 @@ class Keeper:
         """
         mended = _MENDED.get(self._settings.provider)
         pair = self._source_or_none()
-        if mended is None or pair is None:
+        if mended is None:
             return
+        if pair is None:
+            raise ConflictError(f"there is no certificate to deploy; {mended}")
         issuer = pair.leaf.issuer.rfc4514_string()
         if self._settings.provider == "acme" and _PLACEHOLDER in issuer:
             raise ConflictError(f"the certificate is a placeholder; {mended}")
