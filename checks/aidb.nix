@@ -38,7 +38,7 @@ in
 
       machine.start(allow_reboot=True)
       base = "https://${domain}"
-      ca = "/var/lib/aistack-tls/cert.pem"
+      ca = "/var/lib/aistack-tls/ca.pem"
       question = "how do I rebuild the index from PostgreSQL"
 
 
@@ -100,7 +100,7 @@ in
           head = machine.succeed(curl("/v1/collections", "-D - -o /dev/null"))
           t.assertIn("x-request-id:", head.lower())
           redirect = machine.succeed("curl -s -o /dev/null -w '%{http_code}' http://${domain}/")
-          t.assertEqual(redirect, "301")
+          t.assertEqual(redirect, "308")
 
       with subtest("nobody gets in without a key"):
           forged = "aistack_" + "0" * 12 + "_" + "a" * 43

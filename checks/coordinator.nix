@@ -30,7 +30,7 @@ in
     import json
     import shlex
 
-    ca = "/var/lib/aistack-tls/cert.pem"
+    ca = "/var/lib/aistack-tls/ca.pem"
     base = "https://${domain}/coordinator"
     question = "nginx answers 502 after the switch"
     answer = "The upstream was not up yet: order nginx after the service."

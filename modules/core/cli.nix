@@ -39,6 +39,8 @@ let
     ]
     // {
       Group = config.services.nginx.group;
+      # systemd-run knows only yes and no.
+      PrivateUsers = false;
       StateDirectory = "aistack-tls";
       StateDirectoryMode = "0755";
       LoadCredential = cfg.loadCredential ++ cfg.tls.loadCredential;

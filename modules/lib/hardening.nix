@@ -81,9 +81,10 @@ in
     # Gives its files the owner they have: no right is needed for that, but the call.
     chown.SystemCallFilter = systemCalls ++ [ "@chown" ];
 
-    # Runs as root, since its files must belong to root; still without any capability.
+    # Runs as root, since its files must belong to root; still without any capability, and in a
+    # namespace of users where everybody is who they are outside.
     root = {
-      PrivateUsers = false;
+      PrivateUsers = "identity";
     };
   };
 }

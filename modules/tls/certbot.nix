@@ -76,6 +76,7 @@ in
     systemd.services = {
       "aistack-certbot@" = {
         description = "certbot, for aistack's certificate (%i)";
+        startLimitIntervalSec = 0;
         environment = lib.mkIf (acme.caFile != null) { REQUESTS_CA_BUNDLE = toString acme.caFile; };
         serviceConfig =
           hardening.sandbox [

@@ -18,6 +18,8 @@ let
 
   base = {
     path = [ config.systemd.package ];
+    # Nothing starts it again and again but people, who wait for the CA.
+    startLimitIntervalSec = 0;
     environment.AISTACK_CONFIG = toString (
       settingsFile "aistack-tls.toml" { inherit (cfg.settings) postgres tls; }
     );
