@@ -63,6 +63,8 @@ in
           machine.wait_for_unit("aistack.target")
           machine.wait_for_unit("aistack-aidb.service")
           machine.wait_for_unit("nginx.service")
+          # Qdrant may come up after what asks it.
+          machine.wait_until_succeeds(f"curl -sf --cacert {ca} {base}/health/ready | grep -w ok")
 
 
       with subtest("the stack comes up, and only on loopback"):

@@ -51,6 +51,8 @@ in
         machine.wait_for_unit("aistack-aidb.service")
         machine.wait_for_unit("aistack-coordinator.service")
         machine.wait_for_unit("nginx.service")
+        # Qdrant may come up after what asks it.
+        machine.wait_until_succeeds(f"curl -sf --cacert {ca} {base}/health/ready | grep -w ok")
 
 
     machine.start(allow_reboot=True)
