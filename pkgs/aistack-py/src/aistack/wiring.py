@@ -14,6 +14,7 @@ from aistack.gc.metrics import GcMetrics
 from aistack.health.board import Board
 from aistack.health.model import Check
 from aistack.health.probes import probes
+from aistack.issues.tracker import Tracker
 from aistack.jobs.ledger import Ledger
 from aistack.jobs.metrics import JobMetrics
 from aistack.kit import tasks
@@ -26,7 +27,7 @@ from aistack.knowledge.indexer import Indexer
 from aistack.knowledge.search import Search
 from aistack.knowledge.vectors import Vectors
 from aistack.limits.limiter import Limiter
-from aistack.migrations.runner import require_schema
+from aistack.migrations.instance import cursor_key
 from aistack.monitoring.health import HealthMetrics
 from aistack.monitoring.metrics import Metrics
 from aistack.monitoring.stored import StoredMetrics
@@ -54,6 +55,7 @@ class Stack:
     keys: Keys
     coordinator: Coordinator
     collector: Collector
+    tracker: Tracker
     limiter: Limiter
     metrics: Metrics
     stored_metrics: tuple[StoredMetrics[Any], ...]
@@ -83,7 +85,7 @@ async def open_stack(
         postgres = Postgres(settings.postgres, metrics.pool)
         await postgres.open()
         resources.push_async_callback(postgres.close)
-        secret = await _cursor_key(postgres)
+        secret = await cursor_key(postgres)
         signer = Signer(secret)
         limiter = Limiter(settings.rate_limits, settings.redis, metrics, secret)
         resources.push_async_callback(limiter.close)
@@ -134,6 +136,7 @@ async def open_stack(
             health_metrics,
             changed,
         )
+        tracker = Tracker(settings, postgres, signer)
         stack = Stack(
             settings=settings,
             postgres=postgres,
@@ -150,21 +153,15 @@ async def open_stack(
             collector=Collector(
                 postgres, vectors, documents, Trash(documents, settings.learning), settings.gc
             ),
+            tracker=tracker,
             limiter=limiter,
             metrics=metrics,
-            stored_metrics=(JobMetrics(Ledger(postgres)), GcMetrics(postgres)),
+            stored_metrics=(JobMetrics(Ledger(postgres)), GcMetrics(postgres), tracker.metrics),
             health=board,
         )
         if index:
             await resources.enter_async_context(board.running())
             task = asyncio.create_task(stack.indexer.run(), name="indexer")
             resources.push_async_callback(tasks.end, task)
+            await resources.enter_async_context(tracker.keeping())
         yield stack
-
-
-async def _cursor_key(postgres: Postgres) -> bytes:
-    async with postgres.read() as conn:
-        await require_schema(conn)
-        found = await conn.execute("select value from instance where key = 'cursor-key'")
-        row = await found.fetchone()
-    return bytes((row or {})["value"])

@@ -16,6 +16,7 @@ _COMMANDS = {
     "query": "aistack.cli.look",
     "reindex": "aistack.cli.jobs",
     "gc": "aistack.cli.gc",
+    "issues": "aistack.cli.issues",
     "health": "aistack.cli.health",
     "tls": "aistack.cli.tls",
     "migrate": "aistack.cli.migrate",

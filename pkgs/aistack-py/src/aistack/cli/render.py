@@ -1,5 +1,7 @@
 """Output: tables for people, JSON for programs; data on stdout, talk on stderr."""
 
+import csv
+import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +12,24 @@ import msgspec
 def as_json(value: Any) -> None:
     """Print one JSON document."""
     click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def as_csv(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print CSV (RFC 4180); lists are joined by spaces, nothing is empty."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(headings)
+    writer.writerows([[_cell(value) for value in row] for row in rows])
+    click.echo(out.getvalue(), nl=False)
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, str) and value[:1] in _FORMULA:
+        return "'" + value  # a spreadsheet would run it
+    return " ".join(map(str, value)) if isinstance(value, list) else value
+
+
+_FORMULA = ("=", "+", "-", "@")
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -19,13 +19,20 @@ class User(NamedTuple):
     gid: int
 
 
-def run(command: Sequence[str | Path], timeout_s: float, user: User | None = None) -> str:
-    """Run a program to its end, without a shell and without input.
+def run(
+    command: Sequence[str | Path],
+    timeout_s: float,
+    user: User | None = None,
+    *,
+    given: str | None = None,
+) -> str:
+    """Run a program to its end, without a shell.
 
     Args:
         command: the program and its arguments.
         timeout_s: seconds after which the program is killed.
         user: run it as this user (the caller is root); None: as we are.
+        given: what it reads from standard input; None: nothing.
 
     Returns:
         What the program wrote to standard output.
@@ -39,7 +46,7 @@ def run(command: Sequence[str | Path], timeout_s: float, user: User | None = Non
     try:
         done = subprocess.run(  # noqa: S603 - a list, never a shell
             line,
-            stdin=subprocess.DEVNULL,
+            input=given or "",
             capture_output=True,
             check=False,
             text=True,

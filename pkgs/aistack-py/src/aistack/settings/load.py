@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from aistack.errors import ConfigError
-from aistack.settings.schema import DEPENDENCIES, Settings, Tls
+from aistack.settings.schema import DEPENDENCIES, Notify, Settings, Tls
 
 DEFAULT_PATH = Path("/etc/aistack/config.toml")
 _UNKNOWN = re.compile(r"unknown field `(?P<name>[^`]+)`(?: - at `\$?\.?(?P<path>[^`]*)`)?")
@@ -48,6 +48,7 @@ def parse(raw: dict[str, Any]) -> Settings:
     except msgspec.ValidationError as exc:
         raise ConfigError(_explain(str(exc))) from exc
     _cross_check(settings)
+    _check_notify(settings.issues.notify)
     return settings
 
 
@@ -147,3 +148,8 @@ def _check_tls(tls: Tls) -> None:
             f"tls.provider is {tls.provider}; tls.certificate_file, where others leave a "
             "certificate, belongs to all but selfSigned"
         )
+
+
+def _check_notify(notify: Notify) -> None:
+    if notify.ntfy_token_file and not notify.ntfy_url_file:
+        raise ConfigError("issues.notify.ntfy_token_file needs issues.notify.ntfy_url_file")

@@ -287,6 +287,40 @@ class Tls(Section, frozen=True, kw_only=True):
     """Lets nginx read its certificate anew, and waits until it was told."""
 
 
+class Notify(Section, frozen=True, kw_only=True):
+    """Whom the tracker tells of new, regressed and spiking issues; by default nobody."""
+
+    webhook_url_file: str | None = None
+    """File with a URL that takes a POST of JSON; it may hold a token, so it is a secret."""
+    ntfy_url_file: str | None = None
+    """File with the URL of a topic of ntfy."""
+    ntfy_token_file: str | None = None
+    mail_to: str | None = None
+    mail_from: str = "aistack@localhost"
+    sendmail: str = "/run/wrappers/bin/sendmail"
+    """Program that takes a message on standard input, as sendmail -t does."""
+    per_hour: Annotated[int, Meta(ge=1, le=1000)] = 20
+    """Most notifications in an hour, of all hosts; the next one says how many were held back."""
+
+
+class Issues(Section, frozen=True, kw_only=True):
+    """The issue tracker."""
+
+    spool: str | None = None
+    """Folder where events wait for PostgreSQL; without one they are lost while it is away."""
+    spool_bytes: Annotated[int, Meta(ge=1024 * 1024)] = 256 * 1024 * 1024
+    """What it may hold; what comes then is refused."""
+    occurrences: Annotated[int, Meta(ge=1, le=1000)] = 20
+    """Events that each issue keeps whole, the newest."""
+    most: Annotated[int, Meta(ge=100)] = 100_000
+    """Above this the least worth keeping go; never pinned, nor critical ones that nobody ended."""
+    rates_days: Annotated[int, Meta(ge=2, le=3650)] = 30
+    """How long the counts of each five minutes are kept."""
+    quiet_days: Positive = 14
+    """An active issue without an event for so long is proposed for closing."""
+    notify: Notify = field(default_factory=Notify)
+
+
 class CollectionOptions(Section, frozen=True, kw_only=True):
     """A declared collection."""
 
@@ -328,6 +362,7 @@ class Settings(Section, frozen=True, kw_only=True):
     health: Health = field(default_factory=Health)
     host: Host = field(default_factory=Host)
     tls: Tls = field(default_factory=Tls)
+    issues: Issues = field(default_factory=Issues)
     log: Log = field(default_factory=Log)
     collections: dict[Identifier, CollectionOptions] = field(default_factory=dict)
     """Collections besides the six that always exist."""

@@ -1,0 +1,1 @@
+"""The issue tracker: what goes wrong, grouped, counted, explained."""

@@ -1,0 +1,96 @@
+"""Metrics of the tracker: PostgreSQL keeps them; the depth of the spool is this host's."""
+
+import asyncio
+from collections.abc import Iterator
+from itertools import product
+
+from msgspec import Struct
+from prometheus_client import Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
+
+from aistack.issues.model import CATEGORIES, SEVERITIES
+from aistack.issues.spool import Depth, Spool
+from aistack.monitoring.stored import StoredMetrics
+from aistack.stores.postgres import Postgres
+from aistack.stores.sqlfile import load_queries
+
+_QUERIES = load_queries("aistack.issues", "issues.sql")
+_LABELS = ["severity", "category"]
+
+
+class Totals(Struct, frozen=True):
+    """What PostgreSQL keeps."""
+
+    counted: dict[tuple[str, str, str], float]
+    """By metric, severity and category."""
+    active: dict[tuple[str, str], int]
+
+
+class IssueMetrics(StoredMetrics[Totals]):
+    """Issues by severity and category, and what waits in the spool."""
+
+    readable = (
+        "aistack_issues_readable",
+        "Whether the last try to read the totals of issues worked",
+    )
+    what = "the totals of issues"
+
+    def __init__(self, postgres: Postgres, spool: Spool | None) -> None:
+        super().__init__()
+        self._postgres = postgres
+        self._spool = spool
+        self._depth: Depth | None = None
+
+    async def read(self) -> Totals:
+        """The totals, and how many issues are active now."""
+        rows = await self._postgres.fetch(_QUERIES["totals"], {})
+        active = await self._postgres.fetch(_QUERIES["active"], {})
+        return Totals(
+            {(r["metric"], r["severity"], r["category"]): r["value"] for r in rows},
+            {(r["severity"], r["category"]): r["issues"] for r in active},
+        )
+
+    async def refresh(self) -> None:
+        """Look at the spool each time: it matters most while PostgreSQL is away."""
+        if self._spool is not None:
+            self._depth = await asyncio.to_thread(self._spool.depth)
+        await super().refresh()
+
+    def families(self, found: Totals | None) -> Iterator[Metric]:
+        """The totals as metrics; a label that never counted is 0, so that a first one is seen."""
+        if self._depth is not None:
+            yield GaugeMetricFamily(
+                "aistack_issues_spool_bytes", "What waits in this host's spool",
+                value=self._depth.bytes,
+            )  # fmt: skip
+            yield GaugeMetricFamily(
+                "aistack_issues_spool_age_seconds", "How long it has waited, about",
+                value=self._depth.age_s,
+            )  # fmt: skip
+        if found is None:
+            return
+        created = CounterMetricFamily("aidb_issues_created", "Issues that were new", labels=_LABELS)
+        active = GaugeMetricFamily(
+            "aidb_active_issues", "Issues that are open, investigated or worked on", labels=_LABELS
+        )
+        seconds = SummaryMetricFamily(
+            "aidb_issue_resolution_seconds", "From an issue's first event to its resolution",
+            labels=_LABELS,
+        )  # fmt: skip
+        counted = found.counted.get
+        for severity, category in product(SEVERITIES, CATEGORIES):
+            labels = [severity, category]
+            created.add_metric(labels, counted(("created", severity, category), 0.0))
+            active.add_metric(labels, found.active.get((severity, category), 0))
+            seconds.add_metric(
+                labels,
+                count_value=int(counted(("resolved", severity, category), 0.0)),
+                sum_value=counted(("resolution_seconds", severity, category), 0.0),
+            )
+        yield from (created, active, seconds)
+        for metric, name, text in (
+            ("resolved", "aidb_issues_resolved", "Issues that were resolved"),
+            ("regressed", "aistack_issues_regressed", "Resolved issues that came back"),
+        ):
+            total = sum(v for key, v in found.counted.items() if key[0] == metric)
+            yield CounterMetricFamily(name, text, value=total)

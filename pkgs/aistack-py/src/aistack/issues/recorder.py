@@ -1,0 +1,110 @@
+"""The way in for every source: redact, bound, say where it is from, and put it where it is safe."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from aistack.errors import ConfigError
+from aistack.issues.model import Event, shaped
+from aistack.issues.origin import generation, host
+from aistack.issues.redact import Redactor
+from aistack.issues.spool import Spool
+from aistack.issues.store import Issues
+from aistack.settings.load import read_secret
+from aistack.settings.schema import Settings
+
+
+class Recorder:
+    """Records events: into the spool, or straight into PostgreSQL where there is none.
+
+    Args:
+        redactor: takes secrets out.
+        spool: None: there is none.
+        issues: None: there is a spool, and who reads it is another.
+        appended: called when something lies in the spool.
+    """
+
+    def __init__(
+        self,
+        redactor: Redactor,
+        spool: Spool | None,
+        issues: Issues | None = None,
+        appended: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._redactor = redactor
+        self._spool = spool
+        self._issues = issues
+        self._appended = appended
+
+    def prepare(self, event: Event, *, here: bool = True) -> Event:
+        """The event as it is stored.
+
+        Args:
+            event: as its source told it.
+            here: it happened on this host, so its name and generation are this one's.
+        """
+        if here:
+            current = generation()
+            event = msgspec.structs.replace(
+                event,
+                host=host() if event.host == "unknown" else event.host,
+                generation=current.number if current else None,
+                generation_at=current.at if current else None,
+            )
+        # Before the redaction too: its time must have a bound.
+        return shaped(self._redactor.event(shaped(event)))
+
+    def spool(self, events: Sequence[Event]) -> None:
+        """Write prepared events to the spool; blocks for the disk.
+
+        Raises:
+            UnavailableError: the spool or the disk is full.
+            ConfigError: there is no spool, or it cannot be written.
+        """
+        if self._spool is None:
+            raise ConfigError("there is no folder for events: set issues.spool")
+        self._spool.append(events)
+        self._appended()
+
+    async def record(self, events: Sequence[Event]) -> None:
+        """Take prepared events; when this returns they are safe.
+
+        Raises:
+            UnavailableError: the spool is full or, without one, PostgreSQL does not answer.
+        """
+        if not events:
+            return
+        if self._spool is not None:
+            await asyncio.to_thread(self.spool, events)
+        elif self._issues is not None:
+            await self._issues.ingest(events)
+
+
+def spool_of(settings: Settings) -> Spool | None:
+    """The spool that the settings name."""
+    own = settings.issues
+    return Spool(Path(own.spool), own.spool_bytes) if own.spool else None
+
+
+def redactor_of(settings: Settings) -> Redactor:
+    """A redactor that knows this stack's secrets, as far as this process can read them."""
+    notify = settings.issues.notify
+    named = {
+        "postgres.password_file": settings.postgres.password_file,
+        "qdrant.api_key_file": settings.qdrant.api_key_file,
+        "redis.password_file": settings.redis.password_file,
+        "embeddings.api_key_file": settings.embeddings.api_key_file,
+        "issues.notify.webhook_url_file": notify.webhook_url_file,
+        "issues.notify.ntfy_url_file": notify.ntfy_url_file,
+        "issues.notify.ntfy_token_file": notify.ntfy_token_file,
+    }
+    known = []
+    for setting, reference in named.items():
+        if reference is not None:
+            try:
+                known.append(read_secret(reference, setting, empty="none"))
+            except ConfigError:
+                continue  # who needs it complains; this must also work where little else does
+    return Redactor(known)

@@ -1,0 +1,126 @@
+"""Takes secrets out of events before anything is written, in the spool as in the database.
+
+The detectors of `aistack.screening` find what surely is a secret, since a document with one is
+refused. Here a false alarm costs a word of a message, so what is only named a secret goes as well.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from aistack.issues.model import Event, Frame
+from aistack.screening.credentials import CREDENTIALS
+from aistack.screening.detectors import Scanner
+
+MARK = "[redacted]"
+_SHORTEST = 6
+"""A shorter secret of the stack would be found in any text."""
+_ROUNDS = 20
+_SCAN = Scanner(CREDENTIALS)
+_WORD = (
+    r"(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|apikey|access[_-]?key|auth[_-]?key|"
+    r"private[_-]?key|client[_-]?secret|credentials?|session[_-]?id|cookie|signature|sentry_key)"
+)
+_NAMED = re.compile(
+    rf"""(?i)(?P<name>[\w-]*{_WORD}[\w-]*["'`]?\]?\s{{0,4}}(?:=>|:=|[=:])\s{{0,4}})"""
+    r"""(?P<value>"[^"\n]{1,500}"|'[^'\n]{1,500}'|(?!\[redacted\])[^\s"',;&)\]}]{2,500})"""
+)
+_SENSITIVE = re.compile(rf"(?i){_WORD}|authorization|x-api-key")
+_PLAIN = (
+    # The whole block; a cut one to its end.
+    (
+        re.compile(
+            r"-----BEGIN (?:[A-Z0-9]+ ){0,4}(?:PRIVATE KEY|CERTIFICATE)(?: BLOCK)?-----"
+            r"(?:.*?-----END [A-Z0-9 ]{3,60}-----|.*\Z)",
+            re.DOTALL,
+        ),
+        MARK,
+    ),
+    (re.compile(r"(?<=://)([^\s/:@\"'<>]{0,64}):[^\s/@\"'<>]{1,256}@"), rf"\1:{MARK}@"),
+    (
+        re.compile(r"(?i)\b(Bearer|Basic|Negotiate|Digest)(\s+)[A-Za-z0-9._~+/=-]{6,2000}"),
+        rf"\1\2{MARK}",
+    ),
+    (
+        re.compile(
+            r"(?i)\b((?:set-)?cookie|authorization|x-api-key)(\s*:\s*+)(?!\[redacted\])"
+            r"[^\n]{1,2000}"
+        ),
+        rf"\1\2{MARK}",
+    ),
+    (re.compile(r"\baistack_[0-9a-f]{12}_[A-Za-z0-9_-]{20,43}"), MARK),
+)
+
+
+class Redactor:
+    """Knows the secrets of this stack, and the looks of others.
+
+    Args:
+        secrets: values that must never be stored, whatever stands around them.
+    """
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        known = {s for secret in secrets if len(s := secret.strip()) >= _SHORTEST}
+        known |= {quote(secret, safe="") for secret in known}
+        # The longest first: one may be a part of another.
+        self._known = sorted(known, key=len, reverse=True)
+
+    def text(self, text: str) -> str:
+        """The text with every secret replaced by ``[redacted]``."""
+        if not text:
+            return text
+        for secret in self._known:
+            text = text.replace(secret, MARK)
+        for pattern, replacement in _PLAIN:
+            text = pattern.sub(replacement, text)
+        text = _NAMED.sub(lambda match: match["name"] + MARK, text)
+        # One look finds the first of each kind.
+        for _ in range(_ROUNDS):
+            found = _SCAN(text)
+            if not found:
+                break
+            begin = len(text)
+            for one in reversed(found):
+                # Where two overlap, the first goes whole and the other with it or a round later.
+                if one.end <= begin:
+                    text = text[: one.start] + MARK + text[one.end :]
+                    begin = one.start
+        return text
+
+    def value(self, value: Any) -> Any:
+        """The same for the values of a JSON document; what a key names a secret goes whole."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            return {
+                self.text(str(key)): MARK
+                if _SENSITIVE.search(str(key)) and item not in (None, "", True, False)
+                else self.value(item)
+                for key, item in value.items()
+            }
+        if isinstance(value, (list, tuple)):
+            return [self.value(item) for item in value]
+        return value
+
+    def event(self, event: Event) -> Event:
+        """The event without secrets, in any of its texts."""
+        return msgspec.structs.replace(
+            event,
+            message=self.text(event.message),
+            kind=self.text(event.kind),
+            component=self.text(event.component),
+            frames=tuple(
+                Frame(self.text(f.module), self.text(f.function), f.in_app) for f in event.frames
+            ),
+            stack=self.text(event.stack),
+            context=self.value(event.context),
+            host=self.text(event.host),
+            tags=tuple(self.text(tag) for tag in event.tags),
+            release=self.text(event.release) if event.release else None,
+            request_id=self.text(event.request_id) if event.request_id else None,
+            # Hashed anyway, but it lies in the spool before.
+            fingerprint=self.text(event.fingerprint) if event.fingerprint else None,
+        )

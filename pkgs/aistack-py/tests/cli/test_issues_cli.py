@@ -1,0 +1,158 @@
+"""The issue tracker as a person, a timer or systemd calls it."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+from click.testing import CliRunner
+from test_cli import config
+
+from aistack.cli.main import main
+from aistack.settings.schema import Settings
+
+__all__ = ["config"]  # a fixture
+
+
+@pytest.fixture
+def spooling(config: Path, tmp_path: Path) -> Path:
+    config.write_text(config.read_text() + f"[issues]\nspool = {json.dumps(str(tmp_path / 's'))}\n")
+    run(config, "migrate")
+    return config
+
+
+def run(config: Path, *args: str, code: int = 0) -> str:
+    """In this process: a start of Python for each would take most of the time."""
+    done = CliRunner().invoke(main, ["--config", str(config), *args])
+    assert done.exit_code == code, done.output
+    return done.stdout if code == 0 else done.stderr
+
+
+def record(config: Path, *args: str) -> int:
+    return int(json.loads(run(config, "issues", "record", "--json", *args))["issue"])
+
+
+def shown(config: Path, issue: int) -> dict[str, object]:
+    found: dict[str, object] = json.loads(run(config, "issues", "show", str(issue), "--json"))
+    return found
+
+
+def test_from_recording_to_a_regression(spooling: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("line 1\npassword=abcdef12\n")
+    first = record(
+        spooling, "no answer from 10.0.0.1", "--component", "aidb", "--severity", "high",
+        "--context", "try=1", "--tag", "net", "--stack", str(log), "--request-id", "r1",
+    )  # fmt: skip
+    assert record(spooling, "no answer from 10.0.0.2", "--component", "aidb") == first
+    detail = shown(spooling, first)
+    assert detail["issue"]["count"] == 2  # type: ignore[index]
+    told = run(spooling, "issues", "show", str(first))
+    assert "try: 1" in told
+    assert "password=[redacted]" in told
+    run(spooling, "issues", "resolve", str(first), "-m", "cable", "--in-generation", "1")
+    assert "no answer" not in run(spooling, "issues", "list")
+    record(spooling, "no answer from 10.0.0.3", "--component", "aidb")
+    assert "open (came back)" in run(
+        spooling, "issues", "list", "--regressed", "--severity", "high"
+    )
+    rows = list(csv.DictReader(io.StringIO(run(spooling, "issues", "list", "--csv"))))
+    assert [(r["id"], r["count"], r["tags"]) for r in rows] == [(str(first), "3", "net")]
+
+
+def test_work_on_an_issue(spooling: Path) -> None:
+    one, other = record(spooling, "one"), record(spooling, "other")
+    run(spooling, "issues", "assign", str(one), "ann")
+    run(spooling, "issues", "link", str(one), "https://git.test/7", "--pin")
+    run(spooling, "issues", "link", str(other), "--duplicate-of", str(one))
+    detail = shown(spooling, one)
+    assert detail["links"] == ["https://git.test/7"]
+    assert shown(spooling, other)["issue"]["duplicate_of"] == one  # type: ignore[index]
+    run(spooling, "issues", "mute", str(one), "--until", "2h")
+    assert not run(spooling, "issues", "list", "--json").count('"id"')
+    run(spooling, "issues", "reopen", str(one), "--status", "investigating")
+    (listed,) = json.loads(run(spooling, "issues", "list", "--assignee", "ann", "--json"))["issues"]
+    assert (listed["id"], listed["status"]) == (one, "investigating")
+    assert "no issue 77" in run(spooling, "issues", "resolve", "77", code=5)
+
+
+def test_events_wait_while_the_database_is_away(spooling: Path, settings: Settings) -> None:
+    text = spooling.read_text()
+    away = text.replace(json.dumps(settings.postgres.dsn), '"host=/none dbname=x"\ntimeout_s = 0.5')
+    assert away != text
+    spooling.write_text(away)
+    command = [sys.executable, "-m", "aistack", "--config", str(spooling), "issues", "record", "x"]
+    for _ in range(2):
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert "waits in the spool" in done.stderr
+    spooling.write_text(text)
+    run(spooling, "issues", "drain")
+    (found,) = json.loads(run(spooling, "issues", "list", "--json"))["issues"]
+    assert found["count"] == 2
+
+
+def test_what_is_exported_can_be_imported(spooling: Path, tmp_path: Path) -> None:
+    for n in range(3):
+        record(spooling, f"error {n}", "--component", "a")
+    record(spooling, "another", "--kind", "ValueError")
+    whole = [json.loads(line) for line in run(spooling, "issues", "export").splitlines()]
+    assert {d["issue"]["title"]: d["issue"]["count"] for d in whole} == {
+        "error 2": 3, "ValueError: another": 1,
+    }  # fmt: skip
+    file = tmp_path / "events.jsonl"
+    file.write_text(run(spooling, "issues", "export", "--events") + "not JSON\n")
+    assert "line 5 is skipped" in run(spooling, "issues", "import", str(file), code=3)
+    (first, second) = json.loads(run(spooling, "issues", "list", "--json"))["issues"]
+    assert sorted((first["count"], second["count"])) == [2, 6]
+
+
+def test_a_failed_unit_is_one_issue(
+    spooling: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "systemctl").write_text("#!/bin/sh\necho Result=exit-code\necho NRestarts=3\n")
+    (programs / "journalctl").write_text('#!/bin/sh\necho "what it said: $*"\n')
+    for program in programs.iterdir():
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+    for name, value in {
+        "SERVICE_RESULT": "exit-code", "EXIT_CODE": "exited", "EXIT_STATUS": "3",
+        "INVOCATION_ID": "ab12",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(f"MONITOR_{name}", value)
+    first = record(spooling, "--unit", "aistack-gc.service")
+    assert record(spooling, "--unit", "aistack-gc.service") == first
+    detail = shown(spooling, first)
+    assert detail["issue"]["title"] == "aistack-gc.service failed: exit-code (exited 3)"  # type: ignore[index]
+    newest = detail["occurrences"][0]  # type: ignore[index]
+    assert "_SYSTEMD_INVOCATION_ID=ab12 + INVOCATION_ID=ab12" in newest["stack"]
+    assert newest["context"]["restarts"] == 3
+    monkeypatch.setenv("MONITOR_EXIT_STATUS", "4")
+    assert record(spooling, "--unit", "aistack-gc.service") != first
+    run(spooling, "issues", "record", code=2)
+
+
+def test_the_analysis_and_its_page(spooling: Path, tmp_path: Path, settings: Settings) -> None:
+    issue = record(spooling, "<script>alert(1)</script> no space left on device")
+    with psycopg.connect(settings.postgres.dsn) as conn:
+        conn.execute("update issues set first_seen = now() - interval '3 days'")
+        conn.execute(
+            "insert into issue_rates select %s, now() - n * interval '1 hour', 1"
+            " from generate_series(2, 60) n",
+            (issue,),
+        )
+    found = json.loads(run(spooling, "issues", "analyze", "--window", "3d", "--json"))
+    assert (found["events"], found["issues"]) == (60, 1)
+    assert "most events" in run(spooling, "issues", "analyze")
+    assert "df -h" in run(spooling, "issues", "suggest")
+    run(spooling, "issues", "analyze", "--html", str(tmp_path / "r.html"))
+    text = (tmp_path / "r.html").read_text()
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+    assert text.count("<svg") >= 2
+    assert "http" not in text.replace('xmlns="http://www.w3.org/2000/svg"', "")
