@@ -35,6 +35,7 @@ in
   guards = vm ./guards.nix;
   hardening = vm ./hardening.nix;
   health = vm ./health.nix;
+  issues = vm ./issues.nix;
   rolling = vm ./rolling.nix;
   switch = vm ./switch.nix;
   tls-acme = vm ./tls-acme.nix;

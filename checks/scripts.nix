@@ -13,7 +13,7 @@ let
 in
 pkgs.runCommand "aistack-scripts" { nativeBuildInputs = [ pkgs.shellcheck ]; } ''
   files=(${
-    lib.concatMapStringsSep " " (unit: "${unit.unit}/*") (lib.attrValues units)
+    lib.concatMapStringsSep " " (unit: pkgs.writeText "unit" unit.text) (lib.attrValues units)
   } ${command}/bin/aistack)
 
   # Scripts that the units call, as far as they are shell.

@@ -12,6 +12,7 @@
     ./coordinator
     ./gc
     ./health
+    ./issues
     ./nginx
     ./tls
   ];

@@ -25,12 +25,18 @@ let
         ]
       )
     );
-  ours = sandbox [ hardening.relax.network ] // {
-    User = "aistack";
-    Group = "aistack";
-    SupplementaryGroups = cfg.socketGroups;
-    LoadCredential = cfg.loadCredential;
-  };
+  ours =
+    sandbox [ hardening.relax.network ]
+    // {
+      User = "aistack";
+      Group = "aistack";
+      SupplementaryGroups = cfg.socketGroups;
+      LoadCredential = cfg.loadCredential;
+    }
+    // lib.optionalAttrs cfg.issues.enable {
+      StateDirectory = "aistack-issues";
+      StateDirectoryMode = "0700";
+    };
   # The certificate's folder and the reload of nginx are root's; still it has no capability.
   roots =
     sandbox [

@@ -16,6 +16,7 @@ let
       "coordinator"
       "health"
       "host"
+      "issues"
       "tls"
     ];
   };

@@ -14,6 +14,7 @@ let
       "aidb"
       "coordinator"
       "gc"
+      "issues"
       "learning"
       "tls"
     ];

@@ -52,20 +52,27 @@ base
   # up, only tried more slowly.
   startLimitIntervalSec = 0;
 
-  serviceConfig = base.serviceConfig // {
-    Type = "notify";
-    ExecStart = "${lib.getExe cfg.package} serve ${name}";
-    # Fed by the event loop: one that is blocked cannot answer, whatever blocks it.
-    WatchdogSec = 30;
-    # Where several workers share their metrics.
-    RuntimeDirectory = "aistack-${instance}";
-    RuntimeDirectoryMode = "0700";
-    Restart = "always";
-    # A configuration that cannot work does not become better by trying.
-    RestartPreventExitStatus = 4;
-    RestartSec = 1;
-    RestartSteps = 5;
-    RestartMaxDelaySec = 30;
-    TimeoutStopSec = stopSeconds + 10;
-  };
+  serviceConfig =
+    base.serviceConfig
+    // {
+      Type = "notify";
+      ExecStart = "${lib.getExe cfg.package} serve ${name}";
+      # Fed by the event loop: one that is blocked cannot answer, whatever blocks it.
+      WatchdogSec = 30;
+      # Where several workers share their metrics.
+      RuntimeDirectory = "aistack-${instance}";
+      RuntimeDirectoryMode = "0700";
+      Restart = "always";
+      # A configuration that cannot work does not become better by trying.
+      RestartPreventExitStatus = 4;
+      RestartSec = 1;
+      RestartSteps = 5;
+      RestartMaxDelaySec = 30;
+      TimeoutStopSec = stopSeconds + 10;
+    }
+    // lib.optionalAttrs cfg.issues.enable {
+      # Events wait there while PostgreSQL is away.
+      StateDirectory = "aistack-issues";
+      StateDirectoryMode = "0700";
+    };
 }

@@ -28,8 +28,14 @@ let
   remoteEndpoint =
     cfg.embeddings.endpoint != null
     && builtins.match "https?://(127\\..*|localhost[:/].*|\\[::1].*)" cfg.embeddings.endpoint == null;
+  notifies = lib.any (target: target != null) [
+    cfg.issues.notify.webhookUrlFile
+    cfg.issues.notify.ntfyUrlFile
+    cfg.issues.notify.mailTo
+  ];
   onlyThisHost =
     onLoopback
+    && !notifies
     && cfg.postgresql.createLocally
     && cfg.qdrant.createLocally
     && cfg.redis.url == null

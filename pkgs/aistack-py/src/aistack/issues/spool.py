@@ -83,7 +83,8 @@ class Spool:
 
     def depth(self) -> Depth:
         """How full it is now; does not wait for anybody."""
-        total, oldest, now = 0, time.time(), time.time()
+        now = time.time()
+        total, oldest = 0, now
         for path in [*_segments(self._folder), self._current]:
             try:
                 found = path.stat()
