@@ -167,5 +167,15 @@
 
       with subtest("the spool is for the services alone"):
           t.assertEqual(machine.succeed("stat -c %U:%a /var/lib/aistack-issues").strip(), "aistack:700")
+
+      with subtest("what reports needs no more than its own scope"):
+          key = machine.succeed("aistack keys create reporter --scope issues").strip()
+          report = "--json '{\"message\": \"the printer burns\", \"component\": \"printer\"}'"
+          machine.succeed(f"curl -sf {report} -H 'X-API-Key: {key}' {base}/v1/issues")
+          counted("printer")
+          refused = machine.succeed(
+              f"curl -s -o /dev/null -w '%{{http_code}}' -H 'X-API-Key: {key}' {base}/v1/issues"
+          )
+          t.assertEqual(refused, "403")
     '';
 }

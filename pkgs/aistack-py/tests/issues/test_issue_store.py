@@ -10,7 +10,7 @@ from makings import NOW, event
 from aistack.errors import InvalidError, NotFoundError
 from aistack.issues import fingerprint as module
 from aistack.issues.intake import Place
-from aistack.issues.model import Change, Event, Filter
+from aistack.issues.model import Event, IssueChange, IssueFilter
 from aistack.issues.store import Issues
 from aistack.kit.signing import Signer
 from aistack.settings import schema
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def only(issues: Issues, status: str = "any") -> Any:
-    (found,) = (await issues.list(Filter(status=status))).issues  # type: ignore[arg-type]
+    (found,) = (await issues.list(IssueFilter(status=status))).issues  # type: ignore[arg-type]
     return found
 
 
@@ -54,7 +54,7 @@ async def test_the_ring_keeps_the_newest(issues: Issues) -> None:
 async def test_what_is_resolved_and_comes_back_is_a_regression(issues: Issues) -> None:
     await issues.ingest([event()])
     first = await only(issues)
-    await issues.change(first.id, Change(status="resolved", resolution="restarted"), "ann")
+    await issues.change(first.id, IssueChange(status="resolved", resolution="restarted"), "ann")
     # What happened before, and came late from a spool, is none.
     await issues.ingest([event(at=NOW - timedelta(days=300))])
     assert (await only(issues)).status == "resolved"
@@ -75,7 +75,7 @@ async def test_an_older_generation_does_not_reopen(
     issues: Issues, generation: int | None, status: str
 ) -> None:
     await issues.ingest([event(generation=41)])
-    change = Change(status="resolved", in_generation=42)
+    change = IssueChange(status="resolved", in_generation=42)
     await issues.change((await only(issues)).id, change, "ann")
     await later(issues, generation=generation)
     assert (await only(issues)).status == status
@@ -84,23 +84,23 @@ async def test_an_older_generation_does_not_reopen(
 @pytest.mark.parametrize("status", ["wont_fix", "muted"])
 async def test_what_nobody_wants_to_see_stays_hidden(issues: Issues, status: Any) -> None:
     await issues.ingest([event()])
-    await issues.change((await only(issues)).id, Change(status=status), "ann")
+    await issues.change((await only(issues)).id, IssueChange(status=status), "ann")
     await later(issues)
     found = await only(issues)
     assert (found.status, found.count, found.regressions) == (status, 2, 0)
-    assert not (await issues.list(Filter())).issues
+    assert not (await issues.list(IssueFilter())).issues
 
 
 async def test_a_mute_ends_by_time_and_by_count(issues: Issues) -> None:
     await issues.ingest([event()])
     number = (await only(issues)).id
-    await issues.change(number, Change(status="muted", muted_until_count=3), "ann")
+    await issues.change(number, IssueChange(status="muted", muted_until_count=3), "ann")
     await later(issues)
     assert (await only(issues)).status == "muted"
     await later(issues)
     assert (await only(issues)).status == "open"
     until = datetime.now(UTC) - timedelta(seconds=1)
-    await issues.change(number, Change(status="muted", muted_until=until), "ann")
+    await issues.change(number, IssueChange(status="muted", muted_until=until), "ann")
     await later(issues)
     assert (await only(issues)).status == "open"
 
@@ -109,24 +109,26 @@ async def test_parts_of_a_change_must_fit(issues: Issues) -> None:
     await issues.ingest([event()])
     number = (await only(issues)).id
     with pytest.raises(InvalidError, match="in_generation needs the status resolved"):
-        await issues.change(number, Change(in_generation=3), "ann")
+        await issues.change(number, IssueChange(in_generation=3), "ann")
     with pytest.raises(InvalidError, match="name another issue"):
-        await issues.change(number, Change(status="duplicate", duplicate_of=number), "ann")
+        await issues.change(number, IssueChange(status="duplicate", duplicate_of=number), "ann")
     with pytest.raises(NotFoundError, match="no issue 77"):
-        await issues.change(number, Change(status="duplicate", duplicate_of=77), "ann")
+        await issues.change(number, IssueChange(status="duplicate", duplicate_of=77), "ann")
     with pytest.raises(NotFoundError):
-        await issues.change(77, Change(assignee="ann"), "ann")
+        await issues.change(77, IssueChange(assignee="ann"), "ann")
 
 
 async def test_assignee_links_and_pins(issues: Issues) -> None:
     await issues.ingest([event()])
     number = (await only(issues)).id
-    await issues.change(number, Change(assignee="ann", link="https://git.test/1", pinned=True), "b")
-    await issues.change(number, Change(link="https://git.test/1"), "b")
+    await issues.change(
+        number, IssueChange(assignee="ann", link="https://git.test/1", pinned=True), "b"
+    )
+    await issues.change(number, IssueChange(link="https://git.test/1"), "b")
     detail = await issues.get(number)
     assert (detail.issue.assignee, detail.issue.pinned) == ("ann", True)
     assert detail.links == ["https://git.test/1"]
-    assert (await issues.change(number, Change(assignee=""), "b")).assignee is None
+    assert (await issues.change(number, IssueChange(assignee=""), "b")).assignee is None
     assert {h.actor for h in detail.history} == {"b"}
 
 
@@ -139,7 +141,7 @@ async def test_filters(issues: Issues) -> None:
     )
 
     async def titles(**wanted: Any) -> list[str]:
-        return [i.title for i in (await issues.list(Filter(**wanted))).issues]
+        return [i.title for i in (await issues.list(IssueFilter(**wanted))).issues]
 
     assert await titles() == ["ValueError: b", "a"]
     assert await titles(severity="critical") == ["a"]
@@ -159,20 +161,20 @@ async def test_pages_have_all_once(issues: Issues) -> None:
                          for n in range(11)])  # fmt: skip
     seen, cursor = [], None
     while True:
-        page = await issues.list(Filter(limit=4, cursor=cursor))
+        page = await issues.list(IssueFilter(limit=4, cursor=cursor))
         seen += [i.title for i in page.issues]
         cursor = page.next_cursor
         if not page.has_more:
             break
     assert sorted(seen) == [chr(97 + n) * 3 for n in range(11)]
     with pytest.raises(InvalidError, match="not one of ours"):
-        await issues.list(Filter(cursor="Zm9yZ2Vk"))
+        await issues.list(IssueFilter(cursor="Zm9yZ2Vk"))
 
 
 async def test_many_writers_lose_and_double_nothing(issues: Issues) -> None:
     batches = [[event(f"error {word}") for word in "abcdefgh"[n % 3 :]] for n in range(40)]
     await asyncio.gather(*(issues.ingest(batch) for batch in batches))
-    found = (await issues.list(Filter())).issues
+    found = (await issues.list(IssueFilter())).issues
     assert sum(i.count for i in found) == sum(map(len, batches))
 
 
@@ -196,11 +198,11 @@ async def test_eviction_leaves_what_matters(postgres: Postgres) -> None:
     many = [event(word, at=at(n)) for n, word in enumerate(words)]
     many[0] = event("critical", severity="critical", at=at(0))
     await issues.ingest(many)
-    by_title = {i.title: i.id for i in (await issues.list(Filter(limit=500))).issues}
-    await issues.change(by_title["ab"], Change(pinned=True), "t")
-    await issues.change(by_title["lj"], Change(status="resolved"), "t")
+    by_title = {i.title: i.id for i in (await issues.list(IssueFilter(limit=500))).issues}
+    await issues.change(by_title["ab"], IssueChange(pinned=True), "t")
+    await issues.change(by_title["lj"], IssueChange(status="resolved"), "t")
     assert await issues.tidy(NOW) == 20
-    left = {i.title for i in (await issues.list(Filter(status="any", limit=500))).issues}
+    left = {i.title for i in (await issues.list(IssueFilter(status="any", limit=500))).issues}
     assert len(left) == 100
     assert {"critical", "ab"} <= left
     assert "lj" not in left, "resolved ones go first, however new"
@@ -219,7 +221,9 @@ async def test_a_new_version_leaves_old_groups_alone(
 
     monkeypatch.setattr(module, "VERSIONS", module.VERSIONS | {2: second})
     await issues.ingest([event("old error 2"), event("new error 1"), event("new error 2")])
-    found = {i.title: (i.count, i.fingerprint[:2]) for i in (await issues.list(Filter())).issues}
+    found = {
+        i.title: (i.count, i.fingerprint[:2]) for i in (await issues.list(IssueFilter())).issues
+    }
     assert found == {"old error 2": (2, "1:"), "new error 1": (1, "2:"), "new error 2": (1, "2:")}
     again = await issues.find(event("old error 9"))
     assert again == before.id

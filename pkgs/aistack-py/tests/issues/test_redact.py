@@ -11,7 +11,7 @@ from psycopg import sql
 
 from aistack.access.keys import generate
 from aistack.issues.drain import drain
-from aistack.issues.model import Filter
+from aistack.issues.model import IssueFilter
 from aistack.issues.recorder import Recorder
 from aistack.issues.redact import MARK, Redactor
 from aistack.issues.spool import Spool
@@ -111,7 +111,7 @@ async def test_nothing_of_it_reaches_disk_or_database(
         recorder.spool([recorder.prepare(given)])
     on_disk = b"".join(p.read_bytes() for p in (tmp_path / "spool").iterdir())
     await drain(spool, issues)
-    assert (await issues.list(Filter())).issues
+    assert (await issues.list(IssueFilter())).issues
     tables = await postgres.fetch(
         "select relname from pg_class where relname like 'issue%%' and relkind = 'r'", {}
     )

@@ -13,7 +13,7 @@ from makings import event
 
 from aistack.errors import ConfigError, UnavailableError
 from aistack.issues.drain import drain
-from aistack.issues.model import Filter
+from aistack.issues.model import IssueFilter
 from aistack.issues.spool import Spool
 from aistack.issues.store import Issues
 
@@ -184,10 +184,10 @@ async def test_a_reader_that_is_killed_counts_nothing_twice(
         await asyncio.sleep(0.02 + 0.03 * kill)
         reader.send_signal(signal.SIGKILL)
         await asyncio.to_thread(reader.communicate)
-        found = (await issues.list(Filter())).issues
+        found = (await issues.list(IssueFilter())).issues
         before, stored = stored, sum(i.count for i in found)
         assert stored >= before
     assert await drain(spool, issues) is not None
-    found = (await issues.list(Filter())).issues
+    found = (await issues.list(IssueFilter())).issues
     assert sum(i.count for i in found) == 2000
     assert spool.depth().bytes == 0

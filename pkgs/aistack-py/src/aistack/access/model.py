@@ -1,5 +1,6 @@
 """Who asks, and what they may do."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
@@ -7,12 +8,19 @@ from msgspec import Struct
 
 from aistack.errors import ForbiddenError, NotFoundError
 
-Scope = Literal["read", "write", "admin"]
-SCOPES: tuple[Scope, ...] = ("read", "write", "admin")
+Scope = Literal["read", "write", "admin", "issues"]
+SCOPES: tuple[Scope, ...] = ("read", "write", "admin", "issues")
+_INCLUDES: Mapping[Scope, frozenset[Scope]] = {
+    "read": frozenset({"read"}),
+    "write": frozenset({"read", "write"}),
+    "admin": frozenset(SCOPES),
+    # For those that only report: their keys lie in the settings of other programs.
+    "issues": frozenset({"issues"}),
+}
 
 
 class Principal(Struct, frozen=True):
-    """A checked caller. ``admin`` includes ``write``, which includes ``read``."""
+    """A checked caller. ``admin`` includes all, ``write`` includes ``read``."""
 
     key_id: str
     name: str
@@ -25,8 +33,7 @@ class Principal(Struct, frozen=True):
 
     def allows(self, scope: Scope) -> bool:
         """Whether the caller's scopes include this one."""
-        rank = SCOPES.index(scope)
-        return any(SCOPES.index(own) >= rank for own in self.scopes)
+        return any(scope in _INCLUDES[own] for own in self.scopes)
 
     def require(self, scope: Scope) -> None:
         """Raise `ForbiddenError` unless the caller has the scope."""

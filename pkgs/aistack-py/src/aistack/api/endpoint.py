@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import msgspec
@@ -28,7 +28,13 @@ ROUTE = "aistack.route"
 """Key of the ASGI scope under which the route's path is left for the access log."""
 ANYONE = Principal("-", "anyone", frozenset())
 _ENCODER = msgspec.json.Encoder(enc_hook=str)
-PATH_TYPES: Mapping[str, Any] = {"id": UUID, "collection": Identifier, "name": Identifier}
+PATH_TYPES: Mapping[str, Any] = {
+    "id": UUID,
+    "collection": Identifier,
+    "name": Identifier,
+    "project": Identifier,
+    "issue": Annotated[int, msgspec.Meta(ge=1, le=2**53)],
+}
 """Types of path parameters; what does not fit cannot exist and is not found. Others: str."""
 
 
@@ -69,6 +75,8 @@ class Endpoint:
     scope: Scope | None
     """What the key must allow; None: no key is needed."""
     body: type[msgspec.Struct] | None = None
+    raw_body: str | None = None
+    """Media type of a body that the handler decodes itself; it gets the bytes."""
     query: type[msgspec.Struct] | None = None
     response: Any = None
     status: int = 200
@@ -88,9 +96,9 @@ class Endpoint:
         codes = {"internal", *self.errors}
         if self.scope:
             codes |= {"unauthenticated", "forbidden", "rate-limited", "unavailable"}
-        if self.query or self.body or self.headers:
+        if self.query or self.body or self.raw_body or self.headers:
             codes.add("invalid")
-        if self.body:
+        if self.body or self.raw_body:
             codes |= {"too-large", "unsupported-media-type"}
         return tuple(code for code in problems.KINDS if code in codes)
 
@@ -109,7 +117,7 @@ class Endpoint:
                 call = Call(
                     _path(request.path_params),
                     _query(request, self.query) if self.query else None,
-                    await _body(request, decoder) if decoder else None,
+                    await self._body(request, decoder),
                     request.headers,
                 )
             except InvalidError as exc:
@@ -119,6 +127,11 @@ class Endpoint:
             return self._respond(await self.handler(stack, principal or ANYONE, call))
 
         return Route(self.path, serve, methods=[self.method], name=self.handler.__name__)
+
+    async def _body(self, request: Request, decoder: msgspec.json.Decoder[Any] | None) -> Any:
+        if self.raw_body:
+            return await request.body()
+        return await _body(request, decoder) if decoder else None
 
     def _respond(self, result: object) -> Response:
         reply = result if isinstance(result, Reply) else Reply(result)

@@ -25,6 +25,8 @@ from aistack.monitoring.metrics import Metrics
 
 PUBLIC = frozenset({"/health/live", "/health/ready", "/health/startup"})
 _REFUSED = 400
+SENTRY = "/api/"
+"""Below it Sentry's clients report; their key comes in a header of its own or in the query."""
 _UNROUTED = frozenset({0, 401, 404, 405, 413, 429, 503})
 BROWSABLE = frozenset({"/docs", "/openapi.json", "/metrics"})
 """Pages that a browser or scraper opens: there the key may be the password of HTTP Basic."""
@@ -273,9 +275,13 @@ class Authentication:
 def presented_key(scope: Scope, *, basic: bool) -> str:
     """The key of ``Authorization: Bearer``, HTTP Basic where allowed, or ``X-API-Key``.
 
+    Where Sentry's clients report, also as they present the public key of their DSN.
+
     Raises:
         UnauthenticatedError: there is none.
     """
+    if scope["path"].startswith(SENTRY) and (given := sentry_key(scope)):
+        return given
     scheme, _, value = header_of(scope, b"authorization").partition(" ")
     key = header_of(scope, b"x-api-key")
     if scheme.lower() == "bearer":
@@ -289,3 +295,17 @@ def presented_key(scope: Scope, *, basic: bool) -> str:
     if not key:
         raise UnauthenticatedError("no key")
     return key
+
+
+def sentry_key(scope: Scope) -> str:
+    """The key of ``X-Sentry-Auth: Sentry sentry_key=KEY, ...`` or ``?sentry_key=KEY``, or none."""
+    told = header_of(scope, b"x-sentry-auth")
+    scheme, _, rest = told.partition(" ")
+    if scheme.lower() == "sentry":
+        pairs = dict(part.strip().partition("=")[::2] for part in rest.split(","))
+        return pairs.get("sentry_key", "").strip()
+    query: bytes = scope.get("query_string", b"")
+    for name, _, value in (pair.partition(b"=") for pair in query.split(b"&")):
+        if name == b"sentry_key":
+            return value.decode("latin-1")  # a key of ours has nothing to be unquoted
+    return ""

@@ -20,7 +20,7 @@ class CreateKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A key to create."""
 
     name: Annotated[str, Meta(min_length=1, max_length=100)]
-    scopes: Annotated[list[Scope], Meta(min_length=1, max_length=3)]
+    scopes: Annotated[list[Scope], Meta(min_length=1, max_length=4)]
     collections: Annotated[list[Identifier], Meta(max_length=100)] | None = None
     """The only collections that it may know of; null: all."""
     expires_at: Annotated[datetime, Meta(tz=True)] | None = None

@@ -13,7 +13,14 @@ from aistack.api.problems import KINDS, MEDIA_TYPE, Problem
 
 _PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
 _BODYLESS = (204, 304)
-_PHRASES = {200: "Success", 201: "Created", 204: "Done", 304: "Not modified", 503: "Not available"}
+_PHRASES = {
+    200: "Success",
+    201: "Created",
+    202: "Accepted",
+    204: "Done",
+    304: "Not modified",
+    503: "Not available",
+}
 _TAG = '"[!#-~]+"'
 _WEAK_TAG = f"(W/)?{_TAG}"
 _HEADER_SCHEMAS = {
@@ -88,6 +95,9 @@ def _operation(
         operation["parameters"] = parameters
     if endpoint.body:
         content = {"application/json": {"schema": by_type[repr(endpoint.body)]}}
+        operation["requestBody"] = {"required": True, "content": content}
+    if endpoint.raw_body:
+        content = {endpoint.raw_body: {"schema": {"type": "string", "format": "binary"}}}
         operation["requestBody"] = {"required": True, "content": content}
     responses: dict[str, Any] = {}
     for status in (endpoint.status, *endpoint.also):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from aistack.api import collections, documents, keys, mcp_tools, ops, query
+from aistack.api import collections, documents, issues, keys, mcp_tools, ops, query, reports
 from aistack.api.coordinator import augment, interactions, solutions, tools, training
 from aistack.api.endpoint import Endpoint
 from aistack.api.mcp_tools import Tool
@@ -39,6 +39,8 @@ SERVICES: dict[ServiceName, Service] = {
             *documents.ENDPOINTS,
             *collections.ENDPOINTS,
             *keys.ENDPOINTS,
+            *issues.ENDPOINTS,
+            *reports.ENDPOINTS,
             *ops.ENDPOINTS,
         ),
         tools=mcp_tools.TOOLS,

@@ -11,7 +11,15 @@ from aistack.cli.issues_look import analyze, export, suggest
 from aistack.cli.issues_record import drain, import_issues, record
 from aistack.cli.render import as_csv, as_json, say, table
 from aistack.cli.times import ahead, moment
-from aistack.issues.model import CATEGORIES, SEVERITIES, STATUSES, Change, Detail, Filter, Issue
+from aistack.issues.model import (
+    CATEGORIES,
+    SEVERITIES,
+    STATUSES,
+    Issue,
+    IssueChange,
+    IssueDetail,
+    IssueFilter,
+)
 from aistack.issues.tracker import open_tracker
 
 _ACTOR = "local"
@@ -53,7 +61,7 @@ for _command in (record, drain, import_issues, export, analyze, suggest):
 @command
 async def list_issues(ctx: click.Context, /, csv_: bool, json_: bool, **given: Any) -> None:
     """List issues, the one seen last first."""
-    wanted = Filter(**given)
+    wanted = IssueFilter(**given)
     async with open_tracker(settings_of(ctx)) as tracker:
         page = await tracker.issues.list(wanted)
     if json_:
@@ -101,7 +109,7 @@ async def resolve(
     wont_fix: bool,
 ) -> None:
     """End an issue; if it comes back, it is opened again as a regression."""
-    change = Change(
+    change = IssueChange(
         status="wont_fix" if wont_fix else "resolved",
         resolution=resolution,
         in_generation=in_generation,
@@ -117,7 +125,7 @@ async def resolve(
 @command
 async def reopen(ctx: click.Context, issue: int, status: str) -> None:
     """Open an issue again, or say how far the work on it is."""
-    await _change(ctx, issue, msgspec.convert({"status": status}, Change))
+    await _change(ctx, issue, msgspec.convert({"status": status}, IssueChange))
 
 
 @issues.command("assign")
@@ -127,7 +135,7 @@ async def reopen(ctx: click.Context, issue: int, status: str) -> None:
 @command
 async def assign(ctx: click.Context, issue: int, assignee: str) -> None:
     """Say who works on it; without a name: nobody."""
-    await _change(ctx, issue, Change(assignee=assignee))
+    await _change(ctx, issue, IssueChange(assignee=assignee))
 
 
 @issues.command("mute")
@@ -141,7 +149,7 @@ async def mute(
 ) -> None:
     """Count an issue on, but do not show or tell of it."""
     await _change(
-        ctx, issue, Change(status="muted", muted_until=until, muted_until_count=until_count)
+        ctx, issue, IssueChange(status="muted", muted_until=until, muted_until_count=until_count)
     )
 
 
@@ -156,7 +164,7 @@ async def link(
     ctx: click.Context, issue: int, target: str | None, duplicate_of: int | None, pin: bool | None
 ) -> None:
     """Add a URL or a note to an issue, or say that it is another one."""
-    change = Change(
+    change = IssueChange(
         link=target,
         status="duplicate" if duplicate_of else None,
         duplicate_of=duplicate_of,
@@ -165,9 +173,9 @@ async def link(
     await _change(ctx, issue, change)
 
 
-async def _change(ctx: click.Context, issue: int, change: Change) -> None:
+async def _change(ctx: click.Context, issue: int, change: IssueChange) -> None:
     # Also checks what click cannot: lengths.
-    checked = msgspec.convert(msgspec.to_builtins(change, builtin_types=(datetime,)), Change)
+    checked = msgspec.convert(msgspec.to_builtins(change, builtin_types=(datetime,)), IssueChange)
     async with open_tracker(settings_of(ctx)) as tracker:
         now = await tracker.issues.change(issue, checked, _ACTOR)
     say(f"issue {now.id} is {now.status}: {now.title}")
@@ -188,7 +196,7 @@ def _status(issue: Issue) -> str:
     return f"{issue.status} (came back)" if back else issue.status
 
 
-def _show_detail(detail: Detail) -> None:
+def _show_detail(detail: IssueDetail) -> None:
     issue = detail.issue
     facts = [
         ("title", issue.title), ("status", _status(issue)), ("severity", issue.severity),

@@ -10,7 +10,7 @@ from aistack.cli.context import command, json_option, settings_of
 from aistack.cli.render import as_json, say, table
 from aistack.cli.times import moment, span
 from aistack.issues.analysis import Analysis, Rated
-from aistack.issues.model import Filter
+from aistack.issues.model import IssueFilter
 from aistack.issues.report import page
 from aistack.issues.suggest import Suggestion, suggestions
 from aistack.issues.tracker import open_tracker
@@ -70,7 +70,7 @@ async def suggest(ctx: click.Context, window: timedelta, json_: bool) -> None:
 async def export(ctx: click.Context, since: datetime | None, events: bool) -> None:
     """Print issues as JSON lines, with their occurrences, links and history."""
     async with open_tracker(settings_of(ctx)) as tracker:
-        wanted = Filter(status="any", since=since, limit=500)
+        wanted = IssueFilter(status="any", since=since, limit=500)
         while True:
             found = await tracker.issues.list(wanted)
             for issue in found.issues:

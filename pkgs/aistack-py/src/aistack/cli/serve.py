@@ -27,6 +27,7 @@ from aistack.api.mcp import run_stdio
 from aistack.api.services import SERVICES, ServiceName
 from aistack.cli.context import command, config_file, error_boundary, settings_of
 from aistack.cli.drain import draining
+from aistack.issues.exceptions import recording
 from aistack.kit.logs import set_up
 from aistack.kit.notify import notify, watchdog_period
 from aistack.settings.load import config_path, load
@@ -64,6 +65,7 @@ class Server:
             async with AsyncExitStack() as resources:
                 opened = open_stack(self._settings, service=self._service)
                 stack = await resources.enter_async_context(opened)
+                resources.enter_context(recording(stack.tracker.recorder, self._service))
                 app = create_app(stack, self._service)
                 await resources.enter_async_context(app.router.lifespan_context(app))
                 drain_s = SERVICES[self._service].server(self._settings).drain_s

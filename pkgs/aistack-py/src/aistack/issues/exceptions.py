@@ -4,6 +4,8 @@ import logging
 import queue
 import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
 from aistack.errors import AistackError
@@ -54,22 +56,39 @@ class IssueHandler(logging.Handler):
 
     def _work(self) -> None:
         log = logging.getLogger(__name__)
-        while (event := self._queue.get()) is not None:
-            events: list[Event | None] = [event]
-            while len(events) < _BATCH and not self._queue.empty():
-                events.append(self._queue.get())
-            ended = None in events
+        ended = False
+        while not ended:
+            taken = [self._queue.get()]
+            while len(taken) < _BATCH and not self._queue.empty():
+                taken.append(self._queue.get())
+            ended = None in taken
+            events = [event for event in taken if event is not None]
             try:
-                self._recorder.spool([self._recorder.prepare(e) for e in events if e is not None])
+                if events:
+                    self._recorder.spool([self._recorder.prepare(event) for event in events])
             except AistackError as exc:
                 log.warning("%d errors are not recorded: %s", len(events), exc.detail)
             except Exception:
-                log.exception("errors are not recorded")
+                log.exception("%d errors are not recorded", len(events))
             if self._dropped:
                 log.warning("%d errors are not recorded: too many at once", self._dropped)
                 self._dropped = 0
-            if ended:
-                return
+
+
+@contextmanager
+def recording(recorder: Recorder, component: str) -> Iterator[None]:
+    """Record what is logged with an exception within the block, where there is a spool."""
+    if not recorder.spools:
+        yield
+        return
+    handler = IssueHandler(recorder, component)
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        handler.close()
 
 
 def event_of(record: logging.LogRecord, component: str) -> Event:

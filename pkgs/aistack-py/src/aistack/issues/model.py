@@ -1,5 +1,6 @@
 """What is recorded, and what the tracker makes of it."""
 
+import math
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, get_args
 from uuid import uuid4
@@ -28,8 +29,10 @@ FRAMES = 50
 TAGS = 16
 TAG_CHARS = 64
 NAME_CHARS = 200
+_DEPTH = 20
 _FUTURE = timedelta(minutes=5)
-"""A clock that is further ahead is not believed: its issues would stay the newest for ever."""
+_PAST = datetime(2000, 1, 1, tzinfo=UTC)
+"""A clock beyond these is not believed: its issues would stay the newest, or oldest, for ever."""
 
 
 class Frame(Struct, frozen=True):
@@ -122,7 +125,7 @@ class Happening(Struct, frozen=True):
     actor: str
 
 
-class Detail(Struct, frozen=True):
+class IssueDetail(Struct, frozen=True):
     """An issue with all that belongs to it."""
 
     issue: Issue
@@ -133,7 +136,7 @@ class Detail(Struct, frozen=True):
     """Newest first, 50 at most."""
 
 
-class Change(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class IssueChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What to change of an issue; what is not given stays."""
 
     status: Status | None = None
@@ -159,7 +162,7 @@ class Change(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 Time = Annotated[datetime, Meta(tz=True)]
 
 
-class Filter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class IssueFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which issues; all of what is given must hold."""
 
     status: Status | Literal["active", "any"] = "active"
@@ -184,7 +187,7 @@ class Filter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cursor: str | None = None
 
 
-class Page(Struct, frozen=True):
+class IssuePage(Struct, frozen=True):
     """Issues by the time of their last occurrence, newest first."""
 
     issues: list[Issue]
@@ -196,7 +199,7 @@ def shaped(event: Event) -> Event:
     """The event within all bounds, without what PostgreSQL or a terminal cannot hold."""
     now = datetime.now(UTC)
     at = event.at if event.at.tzinfo else event.at.replace(tzinfo=UTC)
-    context = msgspec.to_builtins(event.context, enc_hook=str, str_keys=True)
+    context = _plain(msgspec.to_builtins(event.context, enc_hook=str, str_keys=True))
     if len(msgspec.json.encode(context)) > CONTEXT_BYTES:
         context = {"left_out": f"the context had more than {CONTEXT_BYTES} bytes"}
     return msgspec.structs.replace(
@@ -204,13 +207,13 @@ def shaped(event: Event) -> Event:
         message=_text(event.message, MESSAGE_CHARS) or "(no message)",
         kind=_name(event.kind) or "message",
         component=_name(event.component) or "unknown",
-        at=now if at > now + _FUTURE else at,
+        at=at if _PAST <= at <= now + _FUTURE else now,
         frames=tuple(
             Frame(_name(f.module), _name(f.function), f.in_app) for f in event.frames[-FRAMES:]
         ),
         # The end of a traceback or log says most.
         stack=_text(event.stack[-STACK_CHARS:], STACK_CHARS),
-        context=_plain(context),
+        context=context,
         tags=tuple(_text(tag, TAG_CHARS) for tag in event.tags[:TAGS]),
         request_id=_name(event.request_id) if event.request_id else None,
         host=_name(event.host) or "unknown",
@@ -234,11 +237,18 @@ def _text(text: str, most: int) -> str:
 _CONTROLS = dict.fromkeys((*range(9), *range(11, 32), *range(127, 160)), "")
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, depth: int = 0) -> Any:
+    """JSON that PostgreSQL holds and that needs no deep stack."""
     if isinstance(value, str):
         return _text(value, len(value))
+    if isinstance(value, (dict, list)) and depth == _DEPTH:
+        return "(nested too deeply)"
     if isinstance(value, dict):
-        return {_text(str(key), NAME_CHARS): _plain(item) for key, item in value.items()}
+        return {_text(str(key), NAME_CHARS): _plain(v, depth + 1) for key, v in value.items()}
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [_plain(item, depth + 1) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, int) and abs(value) >= 2**63:
+        return str(value)
     return value

@@ -38,6 +38,11 @@ class Recorder:
         self._issues = issues
         self._appended = appended
 
+    @property
+    def spools(self) -> bool:
+        """Whether there is a spool."""
+        return self._spool is not None
+
     def prepare(self, event: Event, *, here: bool = True) -> Event:
         """The event as it is stored.
 
@@ -67,6 +72,13 @@ class Recorder:
             raise ConfigError("there is no folder for events: set issues.spool")
         self._spool.append(events)
         self._appended()
+
+    async def take(self, events: Sequence[Event]) -> None:
+        """Prepare and record events that other programs report; raises as `record`."""
+        prepared = await asyncio.to_thread(
+            lambda: [self.prepare(event, here=False) for event in events]
+        )
+        await self.record(prepared)
 
     async def record(self, events: Sequence[Event]) -> None:
         """Take prepared events; when this returns they are safe.

@@ -14,14 +14,14 @@ from aistack.issues.fingerprint import fingerprint
 from aistack.issues.intake import Ingested, Place
 from aistack.issues.model import (
     ACTIVE,
-    Change,
-    Detail,
     Event,
-    Filter,
     Happening,
     Issue,
+    IssueChange,
+    IssueDetail,
+    IssueFilter,
+    IssuePage,
     Occurrence,
-    Page,
 )
 from aistack.kit.signing import Signer
 from aistack.settings import schema
@@ -79,7 +79,7 @@ class Issues:
                 conn, groups, ring=self._settings.occurrences, announce=self._announce
             )
 
-    async def list(self, wanted: Filter) -> Page:
+    async def list(self, wanted: IssueFilter) -> IssuePage:
         """A page of issues.
 
         Raises:
@@ -95,9 +95,9 @@ class Issues:
         rows = await self._postgres.fetch(_QUERIES["list"], values)
         more = len(rows) > wanted.limit
         issues = msgspec.convert(rows[: wanted.limit], list[Issue])
-        return Page(issues, more, self._cursor(issues[-1]) if more else None)
+        return IssuePage(issues, more, self._cursor(issues[-1]) if more else None)
 
-    async def get(self, id: int) -> Detail:  # noqa: A002 - the field's own name
+    async def get(self, id: int) -> IssueDetail:  # noqa: A002 - the field's own name
         """An issue with all that belongs to it; raises `NotFoundError`."""
         values = {"id": id}
         rows = await self._postgres.fetch(_QUERIES["get"], values)
@@ -106,7 +106,7 @@ class Issues:
         occurrences = await self._postgres.fetch(_QUERIES["occurrences_of"], values)
         links = await self._postgres.fetch(_QUERIES["links_of"], values)
         history = await self._postgres.fetch(_QUERIES["history_of"], values)
-        return Detail(
+        return IssueDetail(
             issue=msgspec.convert(rows[0], Issue),
             occurrences=msgspec.convert(occurrences, list[Occurrence]),
             links=[row["target"] for row in links],
@@ -122,7 +122,7 @@ class Issues:
                 return int(rows[0]["id"])
         return None
 
-    async def change(self, id: int, change: Change, actor: str) -> Issue:  # noqa: A002
+    async def change(self, id: int, change: IssueChange, actor: str) -> Issue:  # noqa: A002
         """Change an issue, and write down who did.
 
         Raises:
@@ -213,7 +213,7 @@ def _unknown(id: int) -> NotFoundError:  # noqa: A002
     return NotFoundError(f"there is no issue {id}; aistack issues list shows them")
 
 
-def _check(id: int, change: Change) -> None:  # noqa: A002
+def _check(id: int, change: IssueChange) -> None:  # noqa: A002
     needs = {
         "in_generation": "resolved",
         "muted_until": "muted",
@@ -227,6 +227,6 @@ def _check(id: int, change: Change) -> None:  # noqa: A002
         raise InvalidError("name another issue in duplicate_of", pointer="/duplicate_of")
 
 
-def _told(change: Change) -> str:
+def _told(change: IssueChange) -> str:
     given = {k: v for k, v in msgspec.structs.asdict(change).items() if v is not None}
     return ", ".join(f"{name}: {value}" for name, value in given.items())

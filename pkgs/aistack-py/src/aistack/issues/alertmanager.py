@@ -1,0 +1,62 @@
+"""What Alertmanager posts to a webhook, version 4: firing alerts become events."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from msgspec import Meta, Struct, field
+
+from aistack.issues.model import CATEGORIES, Event, Severity
+
+_SEVERITIES: dict[str, Severity] = {
+    "critical": "critical",
+    "page": "critical",
+    "error": "high",
+    "high": "high",
+    "warning": "medium",
+    "medium": "medium",
+    "low": "low",
+    "info": "info",
+    "none": "info",
+}
+_MOST = 500
+
+
+class Alert(Struct, frozen=True, rename={"starts_at": "startsAt", "generator_url": "generatorURL"}):
+    """One alert; fields that we do not know are passed over."""
+
+    status: str = "firing"
+    labels: dict[str, str] = field(default_factory=dict)
+    annotations: dict[str, str] = field(default_factory=dict)
+    starts_at: Annotated[datetime, Meta(tz=True)] | None = None
+    generator_url: str = ""
+
+
+class Alerts(Struct, frozen=True):
+    """The body of the webhook."""
+
+    alerts: Annotated[list[Alert], Meta(max_length=_MOST)]
+
+
+def events_of(told: Alerts) -> list[Event]:
+    """An event for each alert that fires."""
+    return [_event(alert) for alert in told.alerts if alert.status != "resolved"]
+
+
+def _event(alert: Alert) -> Event:
+    labels, notes = alert.labels, alert.annotations
+    name = labels.get("alertname", "alert")
+    component = labels.get("component") or labels.get("service") or labels.get("job") or "unknown"
+    category = next((one for one in CATEGORIES if one == labels.get("category")), None)
+    return Event(
+        at=alert.starts_at or datetime.now(UTC),
+        kind="alert",
+        message=f"{name}: {notes.get('summary') or notes.get('description') or 'fires'}",
+        component=component,
+        severity=_SEVERITIES.get(labels.get("severity", "").lower(), "medium"),
+        category=category,
+        source="alertmanager",
+        context={"labels": labels, "annotations": notes, "generator_url": alert.generator_url},
+        host=labels.get("instance", "unknown").partition(":")[0],
+        # The same alert of the same part, wherever it fires.
+        fingerprint=f"alert {name} {component}",
+    )
