@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from aistack.issues.intake import BUCKET_S
+from aistack.issues.intake import BUCKET_S, bucket
 from aistack.issues.model import Category, Severity, Status
 from aistack.settings import schema
 from aistack.stores.postgres import Postgres
@@ -17,13 +17,14 @@ from aistack.stores.sqlfile import load_queries
 
 _QUERIES = load_queries("aistack.issues", "analysis.sql")
 _HOUR = timedelta(hours=1)
+_SPAN = timedelta(seconds=BUCKET_S)
 _UNLIKELY = 1e-6
 """Chance of a false alarm, an issue and look, where events come as a Poisson process."""
 _FEWEST = 5
 """Fewer events in an hour are no spike, however rare they were."""
 _TREND = 1e-3
 _TOGETHER = 1e-4
-_COMPONENTS = 50
+_COMPONENTS = 30
 _FEWEST_SPANS = 3
 _LISTED = 50
 _SPIKE_WINDOW = timedelta(days=7)
@@ -136,11 +137,17 @@ async def analyze(
         now: the end of the window; None: this moment.
     """
     now = now or datetime.now(UTC)
-    values: Row = {
-        "now": now, "window": window, "half": window / 2 // _HOUR, "least": _FEWEST,
+    values: Row = spans(now, window) | {
+        "half": window / 2 // _SPAN,
+        "least": _FEWEST,
         "limit": _LISTED,
-    }  # fmt: skip
-    rows = await postgres.fetch(_QUERIES["rates"], values)
+    }
+    async with postgres.transaction() as conn:
+        await conn.execute(_QUERIES["settings"])
+        rows = await (await conn.execute(_QUERIES["rates"], values)).fetchall()
+        together = await (
+            await conn.execute(_QUERIES["components"], values | {"limit": _COMPONENTS})
+        ).fetchall()
     lists: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         lists[row["list"]].append(row)
@@ -156,7 +163,7 @@ async def analyze(
         regressed=rated.get("regressed", []),
         spiking=_spikes(rated.get("spiking", []), window, now),
         rising=[one for one in rated.get("rising", []) if one.trend == "rising"],
-        together=await _together(postgres, window, now),
+        together=_together(together, window),
         generations=await _generations(postgres),
         quiet=msgspec.convert(await postgres.fetch(_QUERIES["quiet"], quiet), list[Quiet]),
     )
@@ -164,15 +171,20 @@ async def analyze(
 
 async def spiking(postgres: Postgres, now: datetime) -> list[int]:
     """The active issues that spike now, against the last week."""
-    values = {"now": now, "window": _SPIKE_WINDOW, "least": _FEWEST}
+    values = spans(now, _SPIKE_WINDOW) | {"least": _FEWEST}
     found = []
     for row in await postgres.fetch(_QUERIES["spiking_candidates"], values):
         hours = _past_hours(row["first_seen"], _SPIKE_WINDOW, now)
         _, chance = _surprise(row["latest"], row["events"], hours)
         # What is an hour old has no past: it was told as new.
-        if row["first_seen"] < now - _HOUR and row["latest"] > row["most"] and chance < _UNLIKELY:
+        if row["first_seen"] < now - _HOUR and chance < _UNLIKELY:
             found.append(int(row["id"]))
     return found
+
+
+def spans(now: datetime, window: timedelta) -> Row:
+    """The window as the queries have it: its last five minutes, and their number."""
+    return {"now": now, "window": window, "last": bucket(now), "spans": window // _SPAN}
 
 
 def tail(count: int, expected: float) -> float:
@@ -228,16 +240,14 @@ def _spikes(candidates: list[Rated], window: timedelta, now: datetime) -> list[S
     return sorted(found, key=lambda spike: spike.chance)
 
 
-async def _together(postgres: Postgres, window: timedelta, now: datetime) -> list[Pair]:
-    values = {"now": now, "window": window, "limit": _COMPONENTS}
-    rows = await postgres.fetch(_QUERIES["components"], values)
-    spans = max(1, int(window.total_seconds() // BUCKET_S))
-    seen = [set(row["buckets"]) for row in rows]
+def _together(rows: list[Row], window: timedelta) -> list[Pair]:
+    number = max(1, window // _SPAN)
+    seen = [set(row["buckets"].split(",")) for row in rows]
     pairs = []
     for (a, one), (b, other) in combinations(enumerate(seen), 2):
         both = len(one & other)
         # What is there in every span says nothing about another: its expectation is as high.
-        expected = len(one) * len(other) / spans
+        expected = len(one) * len(other) / number
         if both >= _FEWEST_SPANS and (chance := tail(both, expected)) < _TOGETHER:
             names = sorted((rows[a]["component"], rows[b]["component"]))
             pairs.append(Pair(names[0], names[1], both, expected, chance))

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from psycopg.types.json import Jsonb
+import msgspec
 
 from aistack.issues import fingerprint as grouping
 from aistack.issues.classify import category
@@ -15,8 +15,6 @@ from aistack.stores.postgres import Connection
 from aistack.stores.sqlfile import load_queries
 
 _QUERIES = load_queries("aistack.issues", "issues.sql")
-_SEPARATOR = "\x1f"
-"""Between tags on their way to an array of arrays, which SQL has not; no tag holds it."""
 BUCKET_S = 300
 _TITLE_CHARS = 200
 
@@ -56,7 +54,7 @@ async def write(conn: Connection, groups: Groups, *, ring: int, announce: bool) 
         return Ingested(0, [], 0, 0)
     if len(grouping.VERSIONS) > 1:
         groups = await _of_older_versions(conn, groups)
-    found = await rows_of(conn, "upsert", _columns(groups))
+    found = await rows_of(conn, "upsert", _json([_row(*group) for group in groups.items()]))
     by_print = {Fingerprint(row["version"], bytes(row["digest"])): row for row in found}
     await _details(conn, groups, by_print, ring)
     await _tell(conn, found, announce=announce)
@@ -84,41 +82,42 @@ async def _details(
     conn: Connection, groups: "Groups", by_print: dict[Fingerprint, Row], ring: int
 ) -> None:
     kept: list[tuple[Row, int, Event]] = []
-    rates: Counter[tuple[int, datetime]] = Counter()
+    rates: Counter[tuple[int, int]] = Counter()
     generations: dict[tuple[str, int], datetime] = {}
     for key, events in groups.items():
         row = by_print[key]
         last = events[-ring:]
         kept += [(row, row["count"] - len(last) + n, e) for n, e in enumerate(last)]
         for event in events:
-            rates[row["id"], _bucket(event.at)] += 1
+            rates[row["id"], bucket(event.at)] += 1
             if event.generation is not None:
                 at = event.generation_at or event.at
                 known = generations.get((event.host, event.generation), at)
                 generations[event.host, event.generation] = min(known, at)
-    values: Row = {
-        "issues": [row["id"] for row, _, _ in kept],
-        "slots": [number % ring for _, number, _ in kept],
-        "numbers": [number + 1 for _, number, _ in kept],
-        "ats": [event.at for _, _, event in kept],
-        "messages": [event.message for _, _, event in kept],
-        "stacks": [event.stack for _, _, event in kept],
-        "contexts": [Jsonb(event.context) for _, _, event in kept],
-        "requests": [event.request_id for _, _, event in kept],
-        "hosts": [event.host for _, _, event in kept],
-        "generations": [event.generation for _, _, event in kept],
-        "releases": [event.release for _, _, event in kept],
-        "sources": [event.source for _, _, event in kept],
-    }
-    await conn.execute(_QUERIES["occurrences"], values)
-    values = {
-        "issues": [issue for issue, _ in rates],
-        "buckets": [bucket for _, bucket in rates],
-        "counts": list(rates.values()),
-    }
-    await conn.execute(_QUERIES["rates"], values)
+    occurrences = [
+        {
+            "issue": row["id"],
+            "slot": number % ring,
+            "number": number + 1,
+            "at": event.at,
+            "message": event.message,
+            "stack": event.stack,
+            "context": event.context,
+            "request_id": event.request_id,
+            "host": event.host,
+            "generation": event.generation,
+            "release": event.release,
+            "source": event.source,
+        }
+        for row, number, event in kept
+    ]
+    await conn.execute(_QUERIES["occurrences"], _json(occurrences))
+    buckets = [
+        {"issue": issue, "bucket": span, "count": number} for (issue, span), number in rates.items()
+    ]
+    await conn.execute(_QUERIES["rates"], _json(buckets))
     if generations:
-        values = {
+        values: Row = {
             "hosts": [host for host, _ in generations],
             "generations": [number for _, number in generations],
             "ats": list(generations.values()),
@@ -173,23 +172,27 @@ async def _of_older_versions(conn: Connection, groups: Groups) -> Groups:
     return dict(regrouped)
 
 
-def _columns(groups: Groups) -> Row:
-    rows = [(key, events[-1], events) for key, events in groups.items()]
+def _row(key: Fingerprint, events: Sequence[Event]) -> Row:
+    last = events[-1]
     return {
-        "versions": [key.version for key, _, _ in rows],
-        "digests": [key.digest for key, _, _ in rows],
-        "kinds": [last.kind for _, last, _ in rows],
-        "titles": [_title(last) for _, last, _ in rows],
-        "components": [last.component for _, last, _ in rows],
-        "severities": [last.severity for _, last, _ in rows],
-        "categories": [last.category or category(last.kind, last.message) for _, last, _ in rows],
-        "firsts": [events[0].at for _, _, events in rows],
-        "lasts": [last.at for _, last, _ in rows],
-        "counts": [len(events) for _, _, events in rows],
-        "generations": [_newest_generation(events) for _, _, events in rows],
-        "hosts": [last.host for _, last, _ in rows],
-        "tags": [_SEPARATOR.join(sorted(_tags(events))) for _, _, events in rows],
+        "version": key.version,
+        "digest": key.digest.hex(),
+        "kind": last.kind,
+        "title": _title(last),
+        "component": last.component,
+        "severity": last.severity,
+        "category": last.category or category(last.kind, last.message),
+        "first": events[0].at,
+        "last": last.at,
+        "count": len(events),
+        "generation": _newest_generation(events),
+        "host": last.host,
+        "tags": sorted(_tags(events)),
     }
+
+
+def _json(rows: list[Row]) -> Row:
+    return {"rows": msgspec.json.encode(rows).decode()}
 
 
 def _title(event: Event) -> str:
@@ -206,8 +209,9 @@ def _tags(events: Iterable[Event]) -> set[str]:
     return {tag for event in events for tag in event.tags if tag}
 
 
-def _bucket(at: datetime) -> datetime:
-    return datetime.fromtimestamp(at.timestamp() // BUCKET_S * BUCKET_S, at.tzinfo)
+def bucket(at: datetime) -> int:
+    """The five minutes in which a moment lies, counted from 1970 on."""
+    return int(at.timestamp() // BUCKET_S)
 
 
 async def rows_of(conn: Connection, query: str, values: Row) -> list[Row]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from aistack.issues.analysis import Analysis
+from aistack.issues.analysis import Analysis, spans
 from aistack.issues.model import SEVERITIES, Severity
 from aistack.stores.postgres import Postgres
 from aistack.stores.sqlfile import load_queries
@@ -40,14 +40,13 @@ class Plots(Struct, frozen=True):
 async def plots(postgres: Postgres, found: Analysis) -> Plots:
     """The numbers for an analysis' window and the issues on top of it."""
     window = timedelta(hours=found.hours)
-    values: dict[str, Any] = {"now": found.at, "window": window}
+    values: dict[str, Any] = spans(found.at, window)
     width = max(1, -(-found.hours // _BARS))
     number = -(-found.hours // width)
     bars: list[dict[Severity, int]] = [dict.fromkeys(SEVERITIES, 0) for _ in range(number)]
     for row in await postgres.fetch(_QUERIES["timeline"], values):
         bars[max(0, number - 1 - row["hour"] // width)][row["severity"]] += row["events"]
-    step = window.total_seconds() / _STEPS
-    values |= {"step": step, "issues": [one.id for one in found.top]}
+    values |= {"step": max(1, values["spans"] // _STEPS), "issues": [one.id for one in found.top]}
     lines: dict[int, list[int]] = {one.id: [0] * _STEPS for one in found.top}
     for row in await postgres.fetch(_QUERIES["sparklines"], values):
         lines[row["issue"]][max(0, _STEPS - 1 - row["step"])] += row["events"]

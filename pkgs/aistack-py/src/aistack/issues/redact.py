@@ -25,13 +25,16 @@ _WORD = (
     r"private[_-]?key|client[_-]?secret|credentials?|session[_-]?id|cookie|signature|sentry_key)"
 )
 _NAMED = re.compile(
-    rf"""(?i)(?P<name>[\w-]*{_WORD}[\w-]*["'`]?\]?\s{{0,4}}(?:=>|:=|[=:])\s{{0,4}})"""
+    rf"""(?i)(?P<name>{_WORD}[\w-]*["'`]?\]?\s{{0,4}}(?:=>|:=|[=:])\s{{0,4}})"""
     r"""(?P<value>"[^"\n]{1,500}"|'[^'\n]{1,500}'|(?!\[redacted\])[^\s"',;&)\]}]{2,500})"""
 )
+_NAMES = ("pass", "pwd", "secret", "token", "key", "credential", "session", "cookie", "signature")
+"""One of these is in every match of `_NAMED`."""
 _SENSITIVE = re.compile(rf"(?i){_WORD}|authorization|x-api-key")
 _PLAIN = (
     # The whole block; a cut one to its end.
     (
+        ("-----begin",),
         re.compile(
             r"-----BEGIN (?:[A-Z0-9]+ ){0,4}(?:PRIVATE KEY|CERTIFICATE)(?: BLOCK)?-----"
             r"(?:.*?-----END [A-Z0-9 ]{3,60}-----|.*\Z)",
@@ -39,20 +42,23 @@ _PLAIN = (
         ),
         MARK,
     ),
-    (re.compile(r"(?<=://)([^\s/:@\"'<>]{0,64}):[^\s/@\"'<>]{1,256}@"), rf"\1:{MARK}@"),
+    (("://",), re.compile(r"(?<=://)([^\s/:@\"'<>]{0,64}):[^\s/@\"'<>]{1,256}@"), rf"\1:{MARK}@"),
     (
+        ("bearer", "basic", "negotiate", "digest"),
         re.compile(r"(?i)\b(Bearer|Basic|Negotiate|Digest)(\s+)[A-Za-z0-9._~+/=-]{6,2000}"),
         rf"\1\2{MARK}",
     ),
     (
+        ("cookie", "authorization", "x-api-key"),
         re.compile(
             r"(?i)\b((?:set-)?cookie|authorization|x-api-key)(\s*:\s*+)(?!\[redacted\])"
             r"[^\n]{1,2000}"
         ),
         rf"\1\2{MARK}",
     ),
-    (re.compile(r"\baistack_[0-9a-f]{12}_[A-Za-z0-9_-]{20,43}"), MARK),
+    (("aistack_",), re.compile(r"\baistack_[0-9a-f]{12}_[A-Za-z0-9_-]{20,43}"), MARK),
 )
+"""What must be there (in lower case), the pattern, and what takes its place."""
 
 
 class Redactor:
@@ -74,9 +80,13 @@ class Redactor:
             return text
         for secret in self._known:
             text = text.replace(secret, MARK)
-        for pattern, replacement in _PLAIN:
-            text = pattern.sub(replacement, text)
-        text = _NAMED.sub(lambda match: match["name"] + MARK, text)
+        # Searching for words is much cheaper than any pattern, and most texts have none of them.
+        low = text.lower()
+        for words, pattern, replacement in _PLAIN:
+            if any(word in low for word in words):
+                text = pattern.sub(replacement, text)
+        if any(name in low for name in _NAMES):
+            text = _NAMED.sub(lambda match: match["name"] + MARK, text)
         # One look finds the first of each kind.
         for _ in range(_ROUNDS):
             found = _SCAN(text)

@@ -172,7 +172,7 @@ class Issues:
             if not deleted:
                 break  # what is left is pinned or critical
             gone += deleted
-        before = now - timedelta(days=self._settings.rates_days)
+        before = intake.bucket(now - timedelta(days=self._settings.rates_days))
         deleted = _EVICTED
         while deleted == _EVICTED:
             async with self._postgres.transaction() as conn:

@@ -60,12 +60,22 @@ def _show(unit: str) -> dict[str, str]:
 
 
 def _journal(unit: str, invocation: str | None) -> str:
-    which = [f"--unit={unit}"]
-    if invocation:
-        # What the unit said, and what the service manager said of it.
-        which = [f"_SYSTEMD_INVOCATION_ID={invocation}", "+", f"INVOCATION_ID={invocation}"]
-    command = ["journalctl", "--quiet", "--no-pager", "--output=short-iso", "--no-hostname"]
+    """The end of what the unit said, and of what the service manager said of it.
+
+    Not by the id of the run: journald often looks it up only when a short run is over, and then it
+    is missing from the very lines that tell why.
+    """
+    command = ["journalctl", "--quiet", "--no-pager", "--no-hostname"]
     try:
-        return run([*command, f"--lines={_LINES}", *which], _TIMEOUT_S)
+        since = _begin(command, invocation) if invocation else []
+        shown = ["--output=short-iso", f"--lines={_LINES}", f"--unit={unit}", *since]
+        return run([*command, *shown], _TIMEOUT_S)
     except AistackError as exc:
         return f"(the journal cannot be read: {exc.detail})"
+
+
+def _begin(command: list[str], invocation: str) -> list[str]:
+    """When the service manager first spoke of this run."""
+    manager = ["_PID=1", f"INVOCATION_ID={invocation}"]
+    first = run([*command, "--output=short-unix", *manager], _TIMEOUT_S).partition(" ")[0]
+    return [f"--since=@{first}"] if first.replace(".", "", 1).isdigit() else []
