@@ -2,4 +2,5 @@
 {
   pypdf = "pypdf";
   pystemmer = "pystemmer";
+  sentry-sdk = "sentry-sdk";
 }

@@ -63,6 +63,7 @@ python3Packages.buildPythonApplication {
     python3Packages.hypothesis
     python3Packages.pytest-timeout
     python3Packages.pytestCheckHook
+    python3Packages.sentry-sdk
     redis
   ];
 

@@ -144,8 +144,9 @@ def fill(dsn: str) -> None:
         with cursor.copy(f"copy issues ({columns}) from stdin") as copy:  # type: ignore[arg-type]
             for n in range(ISSUES):
                 first = now - timedelta(hours=chance.uniform(1, 1000))
-                copy.write_row((1, n.to_bytes(16, "big"), "E", f"error {n}", f"part{n % 200}",
-                                "medium", "other", first, now, chance.randint(1, 9), "kb"))  # fmt: skip
+                told = (f"error {n}", f"part{n % 200}", "medium", "other")
+                count = chance.randint(1, 9)
+                copy.write_row((1, n.to_bytes(16, "big"), "E", *told, first, now, count, "kb"))
         cursor.execute("select min(id) from issues")
         first_id = (cursor.fetchone() or (0,))[0]
         spans = {(n, chance.randrange(2016)) for n in range(ISSUES)}

@@ -20,7 +20,7 @@ from aistack.migrations.runner import migrate
 from aistack.settings.schema import Issues, Postgres, Qdrant, Settings
 from aistack.stores import postgres as stores
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 AWAY_S = float(os.environ.get("AISTACK_ISSUE_OUTAGE_S", "2"))
 """60 for the whole minute."""

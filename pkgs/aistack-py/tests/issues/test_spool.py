@@ -123,6 +123,7 @@ def start(folder: Path, name: str, number: int) -> "subprocess.Popen[str]":
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_writers_that_are_killed_lose_nothing_that_they_were_told_is_safe(tmp_path: Path) -> None:
     writers = {name: start(tmp_path / "spool", name, 10**6) for name in "abc"}
     spool = Spool(tmp_path / "spool", 2**30)
@@ -167,6 +168,7 @@ KILLS = int(os.environ.get("AISTACK_ISSUE_KILLS", "4"))
 
 
 @pytest.mark.anyio
+@pytest.mark.slow
 async def test_a_reader_that_is_killed_counts_nothing_twice(
     tmp_path: Path, dsn: str, issues: Issues
 ) -> None:
