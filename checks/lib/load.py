@@ -77,7 +77,10 @@ async def main(base: str, key_file: str) -> None:
         "timeout": 60,
     }
     once = httpx.Limits(max_keepalive_connections=0)
-    async with httpx.AsyncClient(**options) as kept, httpx.AsyncClient(**options, limits=once) as new:
+    async with (
+        httpx.AsyncClient(**options) as kept,
+        httpx.AsyncClient(**options, limits=once) as new,
+    ):
         await asyncio.gather(
             *(
                 go_on(f"{ask.__name__}, {how}", ask, client, stop)
