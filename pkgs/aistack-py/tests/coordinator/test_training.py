@@ -76,6 +76,7 @@ async def test_the_order_is_stable_and_the_same_by_pages(stack: Stack) -> None:
         await stack.coordinator.training.page(LOCAL_OPERATOR, bad)
 
 
+@pytest.mark.slow
 async def test_memory_does_not_grow_with_the_data(stack: Stack) -> None:
     await fill(stack, 3000, size=20_000)
     sent = 0

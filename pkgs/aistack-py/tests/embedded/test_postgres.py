@@ -62,6 +62,7 @@ def test_restart_keeps_content_of_every_database(tmp_path: Path) -> None:
         assert words(psycopg.conninfo.make_conninfo(again, dbname="second")) == ["kept"]
 
 
+@pytest.mark.slow
 def test_starts_after_kill(tmp_path: Path) -> None:
     killed = EmbeddedPostgres(tmp_path)
     put_words(killed.start())
@@ -84,6 +85,7 @@ def test_starts_when_the_stale_process_id_is_another_programs(tmp_path: Path) ->
         assert words(dsn) == ["kept"]
 
 
+@pytest.mark.slow
 def test_replaces_the_server_of_a_killed_owner(tmp_path: Path) -> None:
     owner = EmbeddedPostgres(tmp_path, durable=False)
     put_words(owner.start())
