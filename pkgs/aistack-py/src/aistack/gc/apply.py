@@ -25,9 +25,9 @@ from aistack.stores.sqlfile import load_queries
 log = logging.getLogger(__name__)
 
 _QUERIES = load_queries("aistack.gc", "gc.sql")
-_BATCH = 100
+_BATCH = 250
 _TRIES = 3
-_REST = 0.25
+_REST = 0.1
 """Of the time that a batch took."""
 _LONGEST_PAUSE_S = 1.0
 
