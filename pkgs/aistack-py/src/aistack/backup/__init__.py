@@ -1,0 +1,1 @@
+"""Backups: taken, kept by a plan, and proved by restoring."""
