@@ -5,6 +5,7 @@
   postgresql,
   python3Packages,
   redis,
+  restic,
   stdenv,
 
   # The tests start servers and take minutes: a host that switches need not wait for them. The
@@ -56,7 +57,8 @@ python3Packages.buildPythonApplication {
 
   doCheck = withTests;
 
-  # The tests start PostgreSQL, Redis and nginx servers of their own.
+  # The tests start PostgreSQL, Redis and nginx servers of their own, and compare restic's rules with
+  # ours.
   nativeCheckInputs = [
     nginx
     postgresql
@@ -65,6 +67,7 @@ python3Packages.buildPythonApplication {
     python3Packages.pytestCheckHook
     python3Packages.sentry-sdk
     redis
+    restic
   ];
 
   disabledTestPaths = [

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from aistack.access.keys import Keys
+from aistack.backup.metrics import BackupMetrics
+from aistack.backup.store import Memory
 from aistack.coordinator.parts import Coordinator, open_coordinator
 from aistack.coordinator.trash import Trash
 from aistack.gc.collector import Collector
@@ -131,6 +133,7 @@ async def open_stack(
                 embeddings=embedder.ping if embedder.enabled else None,
                 backlog=indexer.lag,
                 metrics=health_metrics,
+                backup_age=lambda: Memory(postgres).age_s(list(settings.backup.repositories)),
             ),
             settings.health,
             health_metrics,
@@ -156,7 +159,12 @@ async def open_stack(
             tracker=tracker,
             limiter=limiter,
             metrics=metrics,
-            stored_metrics=(JobMetrics(Ledger(postgres)), GcMetrics(postgres), tracker.metrics),
+            stored_metrics=(
+                JobMetrics(Ledger(postgres)),
+                GcMetrics(postgres),
+                BackupMetrics(settings.backup, postgres),
+                tracker.metrics,
+            ),
             health=board,
         )
         if index:

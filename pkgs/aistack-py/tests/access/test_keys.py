@@ -7,8 +7,7 @@ import pytest
 from aistack.access.keys import Keys, generate
 from aistack.access.model import Principal
 from aistack.errors import InvalidError, NotFoundError, UnauthenticatedError, UnavailableError
-from aistack.settings.schema import Postgres as PostgresSettings
-from aistack.settings.schema import Settings
+from aistack.settings.schema import Postgres as PostgresSettings, Settings
 from aistack.stores.postgres import Postgres
 from aistack.wiring import open_stack
 

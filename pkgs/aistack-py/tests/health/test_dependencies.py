@@ -22,11 +22,13 @@ from aistack.knowledge.model import NewDocument
 from aistack.migrations.runner import migrate
 from aistack.settings.schema import (
     DEPENDENCIES,
+    Backup,
     Embeddings,
     Health,
     Postgres,
     Qdrant,
     Redis,
+    Repository,
     Settings,
 )
 from aistack.wiring import Stack, open_stack
@@ -192,6 +194,26 @@ async def test_an_outbox_that_stands_still_is_a_warning(settings: Settings) -> N
         check = stack.health.checks()["outbox"]
         assert (check.observed, check.unit) == (1, "documents")
         assert "health.outbox_s" in (check.output or "")
+
+
+async def test_a_backup_that_is_missing_or_old_is_told(settings: Settings) -> None:
+    own = Backup(repositories={"local": Repository(path="/nowhere")})
+    async with open_stack(structs.replace(settings, health=HEALTH, backup=own)) as stack:
+        check = stack.health.checks()["backup"]
+        assert (check.status, check.observed) == ("warn", None)
+        assert "no backup yet" in (check.output or "")
+        for hours, status in ((1, "pass"), (30, "warn"), (60, "fail")):
+            async with stack.postgres.transaction() as connection:
+                await connection.execute("delete from backup_parts")
+                await connection.execute(
+                    "insert into backup_parts values ('local', 'postgresql', now(), 'ok', 0, 0,"
+                    " now() - make_interval(hours => %(hours)s))",
+                    {"hours": hours},
+                )
+            async with asyncio.timeout(20):
+                while stack.health.checks()["backup"].status != status:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+        assert "backup.max_age_hours" in (stack.health.checks()["backup"].output or "")
 
 
 async def test_a_full_disk_is_told(settings: Settings, tmp_path: Path) -> None:

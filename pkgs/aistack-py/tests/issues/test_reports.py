@@ -19,9 +19,7 @@ import httpx
 import msgspec
 import pytest
 import sentry_sdk
-from hypothesis import given
-from hypothesis import settings as bounds
-from hypothesis import strategies as st
+from hypothesis import given, settings as bounds, strategies as st
 
 from aistack.access.model import Scope
 from aistack.api.app import create_app

@@ -16,8 +16,7 @@ from aistack.jobs.ledger import Ledger
 from aistack.jobs.metrics import JobMetrics
 from aistack.migrations.runner import migrate
 from aistack.monitoring import stored
-from aistack.settings.schema import Postgres as PostgresSettings
-from aistack.settings.schema import Settings
+from aistack.settings.schema import Postgres as PostgresSettings, Settings
 from aistack.stores.postgres import Postgres
 
 pytestmark = pytest.mark.anyio

@@ -2,8 +2,7 @@ import time
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from aistack.knowledge.chunk import MAX_HEADING, Kind, Piece, split
 

@@ -11,8 +11,7 @@ from aistack.access.model import LOCAL_OPERATOR
 from aistack.errors import UnavailableError
 from aistack.knowledge.model import NewDocument
 from aistack.knowledge.vectors import Vectors
-from aistack.settings.schema import Qdrant as QdrantOptions
-from aistack.settings.schema import Settings
+from aistack.settings.schema import Qdrant as QdrantOptions, Settings
 from aistack.wiring import open_stack
 
 pytestmark = pytest.mark.anyio

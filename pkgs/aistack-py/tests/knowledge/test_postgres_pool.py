@@ -7,8 +7,7 @@ import pytest
 from aistack.access.model import LOCAL_OPERATOR
 from aistack.errors import NotFoundError, UnavailableError
 from aistack.knowledge.model import NewDocument, Query
-from aistack.settings.schema import Postgres as Options
-from aistack.settings.schema import Settings
+from aistack.settings.schema import Postgres as Options, Settings
 from aistack.stores.postgres import Postgres
 from aistack.wiring import open_stack
 

@@ -1,5 +1,4 @@
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from aistack.knowledge import bm25
 from aistack.knowledge.fuse import RRF_K, WINDOWS, fuse

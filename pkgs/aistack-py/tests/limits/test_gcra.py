@@ -2,8 +2,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from aistack.limits.gcra import NEW, LocalLimiter, Rate, Rates, decide
 

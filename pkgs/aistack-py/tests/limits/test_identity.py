@@ -3,8 +3,7 @@ from __future__ import annotations
 import ipaddress
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from aistack.errors import ConfigError
 from aistack.limits.identity import Proxies, of_address, of_key

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 import redis as redis_sync
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from aistack.errors import UnavailableError
 from aistack.limits import shared

@@ -18,8 +18,7 @@ from mcp.shared.exceptions import McpError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Message, Receive, Send
-from starlette.types import Scope as AsgiScope
+from starlette.types import Message, Receive, Scope as AsgiScope, Send
 
 import aistack
 from aistack.access.model import Principal

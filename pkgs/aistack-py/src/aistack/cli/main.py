@@ -1,47 +1,37 @@
 """The command ``aistack``: one group, its commands in files by what they are for."""
 
-from importlib import import_module
 from pathlib import Path
 
 import click
 
 from aistack import __version__
 from aistack.cli import exits
+from aistack.cli.lazy import lazy
 
 _COMMANDS = {
-    "up": "aistack.cli.up",
-    "serve": "aistack.cli.serve",
-    "mcp": "aistack.cli.serve",
-    "ingest": "aistack.cli.jobs",
-    "query": "aistack.cli.look",
-    "reindex": "aistack.cli.jobs",
-    "gc": "aistack.cli.gc",
-    "issues": "aistack.cli.issues",
-    "health": "aistack.cli.health",
-    "tls": "aistack.cli.tls",
-    "migrate": "aistack.cli.migrate",
-    "keys": "aistack.cli.keys",
-    "config": "aistack.cli.config",
+    "up": "aistack.cli.up:up",
+    "serve": "aistack.cli.serve:serve",
+    "mcp": "aistack.cli.serve:mcp",
+    "ingest": "aistack.cli.jobs:ingest",
+    "query": "aistack.cli.look:query",
+    "reindex": "aistack.cli.jobs:reindex",
+    "gc": "aistack.cli.gc:gc",
+    "issues": "aistack.cli.issues:issues",
+    "backup": "aistack.cli.backup:backup",
+    "restore": "aistack.cli.restore:restore",
+    "health": "aistack.cli.health:health",
+    "tls": "aistack.cli.tls:tls",
+    "migrate": "aistack.cli.migrate:migrate",
+    "keys": "aistack.cli.keys:keys",
+    "config": "aistack.cli.config:config",
 }
 
 
-class _Lazy(click.Group):
-    """Loads a command's module when it is called: not every one needs every store's client."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """All names, in the order of the help."""
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """The command, or None if there is no such."""
-        module = _COMMANDS.get(cmd_name)
-        if module is None:
-            return None
-        found: click.Command = getattr(import_module(module), cmd_name)
-        return found
-
-
-@click.group(cls=_Lazy, epilog=exits.HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=lazy(_COMMANDS),
+    epilog=exits.HELP,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="aistack")
 @click.option(
     "--config",

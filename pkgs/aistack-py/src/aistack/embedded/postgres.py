@@ -17,7 +17,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from aistack.errors import ConfigError, ConflictError, UnavailableError
-from aistack.kit.process import User, run
+from aistack.kit.process import Command, User, owner, run
 
 DATABASE = "aistack"
 SUPERUSER = "aistack"
@@ -29,7 +29,6 @@ _NOBODY = User(65534, 65534)
 _TIMEOUT_S = 60
 _DEMO = {"listen_addresses": "", "shared_buffers": "32MB", "max_connections": "50"}
 _FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-_Command = list[str | Path]
 
 
 def find_binaries() -> Path:
@@ -136,11 +135,7 @@ class EmbeddedPostgres:
         """Whom the server runs as: PostgreSQL refuses root. None: as we are."""
         if os.geteuid() != 0:
             return None
-        with contextlib.suppress(FileNotFoundError):
-            made_by = self._data.stat()
-            if made_by.st_uid != 0:
-                return User(made_by.st_uid, made_by.st_gid)
-        return _NOBODY
+        return owner(self._data) or _NOBODY
 
     def _lock(self) -> None:
         """One process a folder; the kernel frees the lock when its holder dies."""
@@ -167,7 +162,7 @@ class EmbeddedPostgres:
         settings = {**_DEMO, "unix_socket_directories": str(socket_dir), "port": str(_PORT)}
         settings |= {} if self._durable else _FAST
         options = shlex.join(f"--{name}={value}" for name, value in settings.items())
-        command: _Command = [programs / "pg_ctl", "start", "-w", "-D", self._data, "-l", self._log]
+        command: Command = [programs / "pg_ctl", "start", "-w", "-D", self._data, "-l", self._log]
         try:
             limit = ["-t", str(_TIMEOUT_S)]
             run([*command, *limit, "-o", options], _TIMEOUT_S + 5, self._user)
@@ -182,7 +177,7 @@ class EmbeddedPostgres:
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(mode=0o700)
         self._give(new)
-        command: _Command = [programs / "initdb", "-D", new, "-U", SUPERUSER, "--auth=trust"]
+        command: Command = [programs / "initdb", "-D", new, "-U", SUPERUSER, "--auth=trust"]
         command += ["--encoding=UTF8", "--no-locale"]
         command += [] if self._durable else ["--no-sync"]
         run(command, _TIMEOUT_S, self._user)
@@ -217,7 +212,7 @@ class EmbeddedPostgres:
     def _stop_server(self) -> None:
         if self._postmaster() is None:
             return
-        command: _Command = [find_binaries() / "pg_ctl", "stop", "-w", "-m", "fast"]
+        command: Command = [find_binaries() / "pg_ctl", "stop", "-w", "-m", "fast"]
         try:
             run([*command, "-t", str(_TIMEOUT_S), "-D", self._data], _TIMEOUT_S + 5, self._user)
         except UnavailableError:

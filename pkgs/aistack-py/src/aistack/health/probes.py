@@ -9,11 +9,13 @@ from aistack.errors import UnavailableError
 from aistack.health.certificate import covers, judge, lifetime, served, split
 from aistack.health.model import Probe, Reading, Status
 from aistack.monitoring.health import HealthMetrics
-from aistack.settings.schema import Health, Settings
+from aistack.settings.schema import Backup, Health, Settings
 from aistack.stores.postgres import Postgres
 from aistack.stores.qdrant import Qdrant
 from aistack.stores.redis import Redis
 
+BackupAge = Callable[[], Awaitable[float | None]]
+"""Seconds since PostgreSQL was last backed up; None: never."""
 Backlog = Callable[[], Awaitable[tuple[int, int, float]]]
 """Documents that wait for the index, how many of them failed, and how long the first has waited."""
 
@@ -27,6 +29,7 @@ def probes(
     embeddings: Callable[[], Awaitable[None]] | None,
     backlog: Backlog,
     metrics: HealthMetrics,
+    backup_age: BackupAge,
 ) -> list[Probe]:
     """One for each dependency that is configured."""
     rules = settings.health
@@ -39,6 +42,8 @@ def probes(
         looks["redis"] = lambda: _redis(redis)
     if embeddings is not None:
         looks["embeddings"] = lambda: _answers(embeddings)
+    if settings.backup.repositories:
+        looks["backup"] = lambda: _backup(backup_age, settings.backup)
     if rules.disk_paths:
         looks["disk"] = lambda: _disk(rules)
     if rules.certificates:
@@ -73,6 +78,17 @@ async def _outbox(backlog: Backlog, rules: Health) -> Reading:
         told = f"a document has waited for {longest_s:.0f} s (health.outbox_s)"
         return Reading("warn", waiting, "documents", told)
     return Reading("pass", waiting, "documents")
+
+
+async def _backup(age: BackupAge, rules: Backup) -> Reading:
+    seconds = await age()
+    if seconds is None:
+        return Reading("warn", output="there is no backup yet (aistack backup run)")
+    hours = round(seconds / 3600, 1)
+    if hours <= rules.max_age_hours:
+        return Reading("pass", hours, "h")
+    told = f"the last backup is {hours:.0f} h old (backup.max_age_hours)"
+    return Reading("fail" if hours > 2 * rules.max_age_hours else "warn", hours, "h", told)
 
 
 async def _disk(rules: Health) -> Reading:

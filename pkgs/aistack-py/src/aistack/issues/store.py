@@ -8,8 +8,7 @@ from typing import Any
 import msgspec
 
 from aistack.errors import InvalidError, NotFoundError
-from aistack.issues import fingerprint as grouping
-from aistack.issues import intake
+from aistack.issues import fingerprint as grouping, intake
 from aistack.issues.fingerprint import fingerprint
 from aistack.issues.intake import Ingested, Place
 from aistack.issues.model import (

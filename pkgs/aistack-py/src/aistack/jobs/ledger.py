@@ -18,7 +18,10 @@ from aistack.stores.sqlfile import load_queries
 
 log = logging.getLogger(__name__)
 
-Job = Literal["reindex", "migrate", "ingest", "gc", "gc_undo", "tls_renew", "tls_deploy"]
+Job = Literal[
+    "reindex", "migrate", "ingest", "gc", "gc_undo", "tls_renew", "tls_deploy",
+    "backup", "backup_expire", "backup_verify", "backup_drill",
+]  # fmt: skip
 """All jobs: each is a label of metrics, so there are few. A new one needs no migration."""
 State = Literal["running", "ok", "failed", "unfinished"]
 

@@ -1,15 +1,25 @@
 """The only place that starts other programs."""
 
+import contextlib
+import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from aistack.errors import ConfigError, UnavailableError
 
 _STDERR_LINES = 5
 _STDERR_CHARS = 2000
+_LOOK_S = 0.02
+_GRACE_S = 10
+
+
+Command = list[str | Path]
+"""A program and its arguments."""
 
 
 class User(NamedTuple):
@@ -19,10 +29,20 @@ class User(NamedTuple):
     gid: int
 
 
+class FailedError(UnavailableError):
+    """A program ended with an exit status that is not 0."""
+
+    def __init__(self, detail: str, status: int) -> None:
+        super().__init__(detail)
+        self.status = status
+
+
 def run(
     command: Sequence[str | Path],
     timeout_s: float,
     user: User | None = None,
+    extra: Mapping[str, str] | None = None,
+    inside: Path | None = None,
     *,
     given: str | None = None,
 ) -> str:
@@ -32,6 +52,8 @@ def run(
         command: the program and its arguments.
         timeout_s: seconds after which the program is killed.
         user: run it as this user (the caller is root); None: as we are.
+        extra: more environment for it; the place for secrets, which arguments are not.
+        inside: its working folder; None: ours.
         given: what it reads from standard input; None: nothing.
 
     Returns:
@@ -52,6 +74,8 @@ def run(
             text=True,
             errors="replace",
             timeout=timeout_s,
+            env=_environment(extra),
+            cwd=inside,
         )
     except subprocess.TimeoutExpired as exc:
         raise UnavailableError(f"{name} did not end within {timeout_s:g} s") from exc
@@ -59,8 +83,158 @@ def run(
         raise ConfigError(f"cannot run {command[0]}: {exc.strerror}") from exc
     if done.returncode != 0:
         said = _last_lines(done.stderr or done.stdout)
-        raise UnavailableError(f"{name} failed with status {done.returncode}: {said}")
+        raise FailedError(f"{name} failed with status {done.returncode}: {said}", done.returncode)
     return done.stdout
+
+
+def feed(
+    producer: Sequence[str | Path],
+    consumer: Sequence[str | Path],
+    timeout_s: float,
+    user: User | None = None,
+    extra: Mapping[str, str] | None = None,
+) -> str:
+    """Run two programs, the output of the first into the second.
+
+    The second never takes half an output for a whole one: it is killed before it could see the end
+    of what a failed producer wrote.
+
+    Returns:
+        What the second wrote to standard output.
+
+    Raises:
+        ConfigError: one of them is not installed.
+        UnavailableError: one of them failed, or both took longer than ``timeout_s`` seconds.
+    """
+    names = f"{Path(producer[0]).name} into {Path(consumer[0]).name}"
+    environment = _environment(extra)
+    until = time.monotonic() + timeout_s
+    with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as answer:
+        # Both ends stay open here: the consumer sees the end only when we close ours.
+        reading, writing = os.pipe()
+        started: list[subprocess.Popen[bytes]] = []
+        try:
+            started = [
+                subprocess.Popen(  # noqa: S603 - a list, never a shell
+                    [*_become(user), *map(str, line)],
+                    stdin=given, stdout=to, stderr=said, env=environment,
+                )
+                for line, given, to in (
+                    (consumer, reading, answer),
+                    (producer, subprocess.DEVNULL, writing),
+                )
+            ]  # fmt: skip
+            taking, giving = started
+            while giving.poll() is None:
+                if taking.poll() is not None or time.monotonic() > until:
+                    break
+                time.sleep(_LOOK_S)
+            if giving.poll() == 0:
+                os.close(writing)
+                writing = -1
+                taking.wait(max(0.0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            pass
+        except OSError as exc:
+            raise ConfigError(f"cannot run {names}: {exc.strerror}") from exc
+        finally:
+            for one in started:
+                if one.poll() is None:
+                    one.kill()
+                one.wait()
+            os.close(reading)
+            if writing >= 0:
+                os.close(writing)
+        if any(one.returncode != 0 for one in started):
+            said.seek(0)
+            words = _last_lines(said.read().decode("utf-8", "replace"))
+            raise UnavailableError(f"{names} failed or took more than {timeout_s:g} s: {words}")
+        answer.seek(0)
+        return answer.read().decode("utf-8", "replace")
+
+
+def together(commands: Sequence[tuple[Command, Mapping[str, str]]]) -> list[bool]:
+    """Run programs at once, each with its environment, and wait for all; whether each did well.
+
+    What they say goes where ours goes.
+
+    Raises:
+        ConfigError: one is not installed.
+    """
+    started = []
+    try:
+        for line, extra in commands:
+            started.append(
+                subprocess.Popen(  # noqa: S603 - a list, never a shell
+                    [*map(str, line)], stdin=subprocess.DEVNULL, env=_environment(extra)
+                )
+            )
+    except OSError as exc:
+        raise ConfigError(f"cannot run {line[0]}: {exc.strerror}") from exc
+    finally:
+        statuses = [one.wait() for one in started]
+    return [status == 0 for status in statuses]
+
+
+@contextlib.contextmanager
+def running(
+    command: Sequence[str | Path], extra: Mapping[str, str], folder: Path
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run a server until the block ends; what it says goes to the file ``log`` of its folder.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    with (folder / "log").open("wb") as log:
+        try:
+            server = subprocess.Popen(  # noqa: S603 - a list, never a shell
+                [*map(str, command)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env=_environment(extra), cwd=folder,
+            )  # fmt: skip
+        except OSError as exc:
+            raise ConfigError(f"cannot run {command[0]}: {exc.strerror}") from exc
+        try:
+            yield server
+        finally:
+            server.terminate()
+            try:
+                server.wait(_GRACE_S)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
+
+def replace(command: Sequence[str | Path], extra: Mapping[str, str]) -> NoReturn:
+    """Become another program, with more environment.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        os.execvpe(str(command[0]), list(map(str, command)), _environment(extra) or {})  # noqa: S606
+    except OSError as exc:
+        raise ConfigError(f"cannot run {command[0]}: {exc.strerror}") from exc
+
+
+def owner(path: Path) -> User | None:
+    """Whom to become for work on another user's folder; None: we are no root, or it is root's."""
+    if os.geteuid() != 0:
+        return None
+    with contextlib.suppress(FileNotFoundError):
+        made_by = path.stat()
+        if made_by.st_uid != 0:
+            return User(made_by.st_uid, made_by.st_gid)
+    return None
+
+
+def give(path: Path, user: User | None) -> None:
+    """Make a path another user's; None: it stays ours."""
+    if user is not None:
+        os.chown(path, user.uid, user.gid, follow_symlinks=False)
+
+
+def _environment(extra: Mapping[str, str] | None) -> dict[str, str] | None:
+    return None if extra is None else {**os.environ, **extra}
 
 
 def _become(user: User | None) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from aistack.errors import ConfigError
-from aistack.settings.schema import DEPENDENCIES, Notify, Settings, Tls
+from aistack.settings.schema import DEPENDENCIES, Backup, Notify, Repository, Settings, Tls
 
 DEFAULT_PATH = Path("/etc/aistack/config.toml")
 _UNKNOWN = re.compile(r"unknown field `(?P<name>[^`]+)`(?: - at `\$?\.?(?P<path>[^`]*)`)?")
@@ -70,13 +70,7 @@ def read_secret(
     Raises:
         ConfigError: the file is missing, unreadable or empty: never "no secret, then".
     """
-    if reference.startswith("credential:"):
-        folder = os.environ.get("CREDENTIALS_DIRECTORY")
-        if not folder:
-            raise ConfigError(f"{setting} names a systemd credential, but none were passed")
-        path = Path(folder) / Path(reference.removeprefix("credential:")).name
-    else:
-        path = Path(reference)
+    path = secret_path(reference, setting)
     try:
         secret = path.read_text("utf-8").rstrip("\n")
     except (OSError, UnicodeDecodeError) as exc:
@@ -84,6 +78,18 @@ def read_secret(
     if not secret and empty == "refused":
         raise ConfigError(f"{setting}: the secret file {path} is empty")
     return secret
+
+
+def secret_path(reference: str, setting: str) -> Path:
+    """The file that a ``*_file`` setting names; raises `ConfigError` outside of a systemd unit."""
+    if not reference:
+        raise ConfigError(f"{setting} is not set")
+    if not reference.startswith("credential:"):
+        return Path(reference)
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if not folder:
+        raise ConfigError(f"{setting} names a systemd credential, but none were passed")
+    return Path(folder) / Path(reference.removeprefix("credential:")).name
 
 
 def _explain(message: str) -> str:
@@ -136,6 +142,7 @@ def _cross_check(settings: Settings) -> None:
     if settings.health.timeout_s >= settings.health.interval_s:
         raise ConfigError("health.timeout_s must be below health.interval_s")
     _check_tls(settings.tls)
+    _check_backup(settings.backup)
     if settings.postgres.pool_min > settings.postgres.pool_max:
         raise ConfigError("postgres.pool_min must not exceed postgres.pool_max")
 
@@ -153,3 +160,34 @@ def _check_tls(tls: Tls) -> None:
 def _check_notify(notify: Notify) -> None:
     if notify.ntfy_token_file and not notify.ntfy_url_file:
         raise ConfigError("issues.notify.ntfy_token_file needs issues.notify.ntfy_url_file")
+
+
+def _check_backup(backup: Backup) -> None:
+    if not backup.repositories:
+        return
+    for setting in ("key_file", "data_dir"):
+        if not getattr(backup, setting):
+            raise ConfigError(f"backup.repositories needs backup.{setting}")
+    needed = {
+        "directory": ("path",),
+        "s3": ("path", "host", "bucket", "key_id_file", "key_secret_file"),
+        "sftp": ("path", "host", "user", "private_key_file", "known_hosts_file"),
+    }
+    for name, one in backup.repositories.items():
+        at = f"backup.repositories.{name}"
+        for key in needed[one.kind]:
+            if not getattr(one, key):
+                raise ConfigError(
+                    f"{at}.{key} is not set: a repository of kind {one.kind} needs it"
+                )
+        if not one.path.startswith("/"):
+            raise ConfigError(f"{at}.path must begin with /")
+        _check_words(at, one)
+
+
+def _check_words(at: str, one: Repository) -> None:
+    """What restic hands to ssh in one line."""
+    for key in ("host", "user", "private_key_file", "known_hosts_file"):
+        word: str = getattr(one, key) or ""
+        if re.search(r"[\s\"']", word) or word.startswith("-"):
+            raise ConfigError(f"{at}.{key} must have no spaces or quotes, and not begin with -")

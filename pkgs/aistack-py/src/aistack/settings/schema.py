@@ -6,17 +6,22 @@ Secrets are never values here: ``*_file`` names a file, or a systemd credential 
 
 from typing import Annotated
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, field
 
 from aistack.settings.names import Identifier
-
-Port = Annotated[int, Meta(ge=1, le=65535)]
-Positive = Annotated[int, Meta(ge=1)]
-Seconds = Annotated[float, Meta(gt=0)]
-
-
-class Section(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of every section: unknown keys are errors."""
+from aistack.settings.section import Port, Positive, Seconds, Section
+from aistack.settings.upkeep import (
+    DEPENDENCIES as DEPENDENCIES,
+    Backup as Backup,
+    GarbageCollection as GarbageCollection,
+    Health as Health,
+    Host as Host,
+    Issues as Issues,
+    Notify as Notify,
+    Repository as Repository,
+    Retention as Retention,
+    Tls as Tls,
+)
 
 
 class Server(Section, frozen=True, kw_only=True):
@@ -188,139 +193,6 @@ class Learning(Section, frozen=True, kw_only=True):
     session_ttl_s: Positive = 24 * 3600
 
 
-class GarbageCollection(Section, frozen=True, kw_only=True):
-    """What garbage collection takes away, and how much of it at once."""
-
-    max_age_days: Positive = 30
-    """Since a solution was learned or last served; then it goes if its value is low."""
-    min_value: Annotated[float, Meta(ge=0, le=1)] = 0.5
-    """Value from which a solution does not expire."""
-    hard_max_age_days: Positive | None = None
-    """Since a solution was learned; then it goes whatever its value. Not set: never."""
-    duplicate_similarity: Annotated[float, Meta(ge=0.5, le=1)] = 0.95
-    """Question and answer must both be as similar for two solutions to be duplicates."""
-    max_solutions: Positive = 100_000
-    """Above this the least valuable go."""
-    keep_ratio: Annotated[float, Meta(gt=0, le=1)] = 0.8
-    """The share of max_solutions that stays then."""
-    max_fraction: Annotated[float, Meta(gt=0, le=1)] = 0.05
-    """Largest share of all solutions that a run takes for age or as duplicates; at least one."""
-    grace_s: Positive = 3600
-    """Points of the index and documents that changed later than this ago are left alone."""
-    trash_days: Annotated[int, Meta(ge=1, le=3650)] = 7
-    """How long a run can be undone."""
-    interactions_days: Annotated[int, Meta(ge=0)] = 365
-    """Interactions go when they are older. 0: never."""
-    history_days: Positive = 365
-    """Runs with their deletions, and what was done to API keys, are forgotten when older."""
-
-
-DEPENDENCIES = ("postgres", "qdrant", "redis", "embeddings", "disk", "outbox", "certificate")
-"""What the services watch."""
-
-
-class Health(Section, frozen=True, kw_only=True):
-    """How the parts that a service depends on are watched."""
-
-    interval_s: Annotated[float, Meta(ge=0.1, le=300)] = 5.0
-    """Between two looks at a dependency."""
-    timeout_s: Annotated[float, Meta(gt=0, le=60)] = 1.0
-    """Longest look; at most a quarter of the interval keeps the promise of two intervals."""
-    critical: tuple[str, ...] = ("postgres",)
-    """Dependencies (of `DEPENDENCIES`) without which a service is not ready."""
-    outbox_s: Positive = 60
-    """Seconds that a document may wait for the index before that is a warning."""
-    disk_paths: tuple[str, ...] = ("/",)
-    """Folders on whose file systems free space is watched."""
-    disk_free: Annotated[float, Meta(ge=0, le=1)] = 0.1
-    """Share of a file system below which it is a warning; below half of it, a failure."""
-    certificates: tuple[str, ...] = ()
-    """``name:port``, or ``name@host:port``, where TLS is served; `aistack health` looks, too."""
-
-
-class Host(Section, frozen=True, kw_only=True):
-    """What `aistack health` looks at."""
-
-    units: tuple[str, ...] = ()
-    """systemd units that run, or are one-shots that must not have failed."""
-    timers: tuple[str, ...] = ()
-    """systemd timers that wait for their time."""
-    services: dict[str, str] = field(default_factory=dict)
-    """Name to base URL of services that answer at /health/ready."""
-    instances: dict[str, str] = field(default_factory=dict)
-    """The same of instances behind a balancer: the others stand in for one that is not ready."""
-    jobs: dict[str, Positive] = field(default_factory=dict)
-    """Job of the ledger to the hours within which it has to work."""
-    ports: tuple[str, ...] = ()
-    """``host:port`` where somebody listens."""
-    disk_paths: tuple[str, ...] = ("/",)
-    """Folders on whose file systems space and inodes are watched, by health.disk_free."""
-
-
-class Tls(Section, frozen=True, kw_only=True):
-    """The certificate of nginx: where it comes from, where it lies, how it is renewed."""
-
-    provider: Annotated[str, Meta(pattern="^(selfSigned|acme|certbot|files)$")] = "selfSigned"
-    """Who makes it: an authority of this host's own, NixOS's ACME client, certbot, or somebody."""
-    names: tuple[str, ...] = ()
-    """DNS names that it has to be of."""
-    certificate_file: str | None = None
-    """Where the provider leaves the certificate with its chain; not with selfSigned."""
-    key_file: str | None = None
-    obtain_command: tuple[str, ...] = ()
-    """Makes certbot get a new certificate; run when one is due."""
-    ask_command: tuple[str, ...] = ()
-    """Makes certbot ask its CA whether it wants one renewed early (ARI); run when none is due."""
-    staging: bool = False
-    """Whether one of a CA's staging environment, which no client trusts, will do."""
-    renew_at: Annotated[float, Meta(ge=0.05, le=0.9)] = 0.33
-    """The part of its lifetime that is left when it is renewed; half of it below ten days."""
-    self_signed_days: Annotated[int, Meta(ge=2, le=825)] = 90
-    """Lifetime of one by this host's own authority; that itself lives ten years."""
-    folder: str = "/var/lib/aistack-tls"
-    """nginx reads ``live/fullchain.pem`` and ``live/privkey.pem`` below it."""
-    served_at: str = "127.0.0.1:443"
-    """Where this host reaches nginx, as ``host:port``."""
-    test_command: tuple[str, ...] = ()
-    """Lets nginx read its configuration with ``next`` in place of ``live``; fails if it cannot."""
-    reload_command: tuple[str, ...] = ()
-    """Lets nginx read its certificate anew, and waits until it was told."""
-
-
-class Notify(Section, frozen=True, kw_only=True):
-    """Whom the tracker tells of new, regressed and spiking issues; by default nobody."""
-
-    webhook_url_file: str | None = None
-    """File with a URL that takes a POST of JSON; it may hold a token, so it is a secret."""
-    ntfy_url_file: str | None = None
-    """File with the URL of a topic of ntfy."""
-    ntfy_token_file: str | None = None
-    mail_to: str | None = None
-    mail_from: str = "aistack@localhost"
-    sendmail: str = "/run/wrappers/bin/sendmail"
-    """Program that takes a message on standard input, as sendmail -t does."""
-    per_hour: Annotated[int, Meta(ge=1, le=1000)] = 20
-    """Most notifications in an hour, of all hosts; the next one says how many were held back."""
-
-
-class Issues(Section, frozen=True, kw_only=True):
-    """The issue tracker."""
-
-    spool: str | None = None
-    """Folder where events wait for PostgreSQL; without one they are lost while it is away."""
-    spool_bytes: Annotated[int, Meta(ge=1024 * 1024)] = 256 * 1024 * 1024
-    """What it may hold; what comes then is refused."""
-    occurrences: Annotated[int, Meta(ge=1, le=1000)] = 20
-    """Events that each issue keeps whole, the newest."""
-    most: Annotated[int, Meta(ge=100)] = 100_000
-    """Above this the least worth keeping go; never pinned, nor critical ones that nobody ended."""
-    rates_days: Annotated[int, Meta(ge=2, le=3650)] = 30
-    """How long the counts of each five minutes are kept."""
-    quiet_days: Positive = 14
-    """An active issue without an event for so long is proposed for closing."""
-    notify: Notify = field(default_factory=Notify)
-
-
 class CollectionOptions(Section, frozen=True, kw_only=True):
     """A declared collection."""
 
@@ -363,6 +235,7 @@ class Settings(Section, frozen=True, kw_only=True):
     host: Host = field(default_factory=Host)
     tls: Tls = field(default_factory=Tls)
     issues: Issues = field(default_factory=Issues)
+    backup: Backup = field(default_factory=Backup)
     log: Log = field(default_factory=Log)
     collections: dict[Identifier, CollectionOptions] = field(default_factory=dict)
     """Collections besides the six that always exist."""

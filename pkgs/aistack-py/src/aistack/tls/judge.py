@@ -9,8 +9,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from msgspec import Struct
 
-from aistack.health.certificate import covers, lifetime
-from aistack.health.certificate import judge as judge_time
+from aistack.health.certificate import covers, judge as judge_time, lifetime
 from aistack.health.model import Status
 from aistack.tls.pair import Pair
 

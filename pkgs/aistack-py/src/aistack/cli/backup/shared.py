@@ -1,0 +1,96 @@
+"""What the commands of backups share: the database as its superuser, and the repositories."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import click
+import msgspec
+
+from aistack.backup import expire as expiry, places
+from aistack.backup.model import Contents
+from aistack.cli.render import say
+from aistack.errors import NotFoundError, UnavailableError
+from aistack.jobs.ledger import Job, Ledger, Run
+from aistack.settings.schema import Settings
+from aistack.stores.postgres import Postgres
+
+repository_option = click.option(
+    "--repository", "-r", help="One of backup.repositories [default: all, or the first]."
+)
+
+
+@asynccontextmanager
+async def administrator(settings: Settings) -> AsyncIterator[Postgres]:
+    """The database as its superuser."""
+    own = msgspec.structs.replace(
+        settings.postgres, dsn=settings.backup.dsn, password_file=None, pool_min=0, pool_max=2
+    )
+    postgres = Postgres(own)
+    await postgres.open()
+    try:
+        yield postgres
+    finally:
+        await postgres.close()
+
+
+@asynccontextmanager
+async def noted(settings: Settings, job: Job) -> AsyncIterator[tuple[Run, Postgres | None]]:
+    """A run in the ledger, where the database answers: repositories are read without it, too."""
+    async with administrator(settings) as postgres:
+        try:
+            await postgres.ping()
+        except UnavailableError as exc:
+            say(f"{exc.detail}: what is found is not recorded")
+            yield Run(), None
+            return
+        async with Ledger(postgres).run(job) as run:
+            yield run, postgres
+
+
+def names_of(settings: Settings, repository: str | None) -> list[str]:
+    """The repositories that are meant.
+
+    Raises:
+        ConfigError: no such repository.
+        NotFoundError: there is none at all.
+    """
+    if repository is not None:
+        places.repository(settings.backup, repository)
+        return [repository]
+    if not settings.backup.repositories:
+        raise NotFoundError("backup.repositories is empty: there are no backups")
+    return list(settings.backup.repositories)
+
+
+async def read_all(settings: Settings, repository: str | None) -> tuple[list[Contents], int]:
+    """What each repository holds, and how many cannot be read.
+
+    Raises:
+        UnavailableError: none can be read.
+    """
+    found, away = [], 0
+    for name in names_of(settings, repository):
+        try:
+            found.append(await asyncio.to_thread(expiry.read, settings.backup, name))
+        except UnavailableError as exc:
+            say(f"{name}: {exc.detail}")
+            away += 1
+    if not found:
+        raise UnavailableError("no repository can be read")
+    return found, away
+
+
+async def expire_all(settings: Settings, names: Sequence[str]) -> list[str]:
+    """Apply the retention to these repositories; returns those where that failed."""
+    late = []
+    for name in names:
+        try:
+            contents = await asyncio.to_thread(expiry.read, settings.backup, name)
+            todo = expiry.decide(contents, settings.backup.retention, datetime.now(UTC))
+            await expiry.apply(settings.backup, todo)
+        except UnavailableError as exc:
+            say(f"{name}: old backups stay: {exc.detail}")
+            late.append(name)
+    return late

@@ -1,0 +1,127 @@
+"""The way back from a backup."""
+
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from aistack.backup.restore import Parts, Restored, Restorer, Systemd, finish_index
+from aistack.backup.table import dump_table
+from aistack.backup.target import Choice, choose, target
+from aistack.cli.backup.shared import read_all, repository_option
+from aistack.cli.context import command, config_file, json_option, settings_of
+from aistack.cli.render import as_json, say, table
+from aistack.errors import InvalidError
+from aistack.kit import process
+
+
+@click.command()
+@click.option("--to-time", help="A moment with its zone, as in 2026-11-23T14:30:00Z.")
+@click.option("--to-lsn", help="A position in the WAL, as in 0/3000060.")
+@click.option("--run", help="The moment of a run, as aistack backup list names it.")
+@repository_option
+@click.option("--into", type=click.Path(path_type=Path), help="An empty folder for the files.")
+@click.option("--in-place", is_flag=True, help="Replace the database of this host.")
+@click.option("--only", help="postgresql, qdrant, or table:NAME (as SQL, with --into).")
+@click.option("--rebuild-index", is_flag=True, help="Do not use the snapshots of the index.")
+@click.option("--yes", is_flag=True, help="Also where the database is in use.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be restored.")
+@json_option
+@click.pass_context
+@command
+async def restore(
+    ctx: click.Context,
+    to_time: str | None,
+    to_lsn: str | None,
+    run: str | None,
+    repository: str | None,
+    into: Path | None,
+    in_place: bool,
+    only: str | None,
+    rebuild_index: bool,
+    yes: bool,
+    dry_run: bool,
+    json_: bool,
+) -> None:
+    """Restore PostgreSQL, and the index with it, to the last safe moment or to a given one.
+
+    In place, the old data folder is kept beside the new one, and comes back by itself where the
+    restored database does not answer.
+    """
+    settings = settings_of(ctx)
+    if (into is None) == (not in_place) and not dry_run:
+        raise InvalidError("give one of --into FOLDER and --in-place")
+    wanted = target(_time(to_time), to_lsn, run)
+    parts, name = _parts(only, in_place=in_place)
+    found, _ = await read_all(settings, repository)
+    choice = choose(wanted, found)
+    if rebuild_index:
+        choice = Choice(choice.repository, choice.backup, choice.arguments, None)
+    _say_choice(choice)
+    if dry_run:
+        return
+    restorer = Restorer(settings.backup, Systemd(settings.backup.units), say)
+    if name is not None and into is not None:
+        done = dump_table(settings.backup, choice, name, into, say)
+    elif into is not None:
+        done = restorer.into(choice, into, parts)
+    else:
+        done = restorer.in_place(choice, sure=yes)
+        if parts == "all":
+            say("the index")
+            user = process.owner(Path(settings.backup.data_dir))
+            done.index = await finish_index(config_file(ctx), choice, user)
+        restorer.finish()
+    if json_:
+        as_json(done)
+    else:
+        _tell(done)
+
+
+def _time(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError as exc:
+        raise InvalidError(f"--to-time: {text} is no time, as in 2026-11-23T14:30:00Z") from exc
+
+
+def _parts(only: str | None, *, in_place: bool) -> tuple[Parts, str | None]:
+    if only is None:
+        return "all", None
+    if only.startswith("table:") and not in_place:
+        return "postgresql", only.removeprefix("table:")
+    if only == "postgresql":
+        return "postgresql", None
+    if only == "qdrant" and not in_place:
+        return "qdrant", None
+    raise InvalidError(
+        "--only is postgresql, qdrant or table:NAME; the last two need --into (an index in place"
+        " is rebuilt by aistack reindex)"
+    )
+
+
+def _say_choice(choice: Choice) -> None:
+    made = choice.backup
+    index = (
+        f"snapshots of run {choice.index.run}, then what changed since"
+        if choice.index
+        else "made anew from PostgreSQL by the running service"
+    )
+    say(f"from {choice.repository}: {made.type} backup {made.label}, {made.finished_at:%F %T %Z}")
+    say(f"recovery: {' '.join(choice.arguments)}")
+    say(f"index: {index}")
+
+
+def _tell(done: Restored) -> None:
+    table(
+        ["what", "value"],
+        [
+            ("restored", done.into),
+            ("from", f"{done.backup} in {done.repository}"),
+            ("seconds", done.seconds),
+            ("kept aside", done.kept_aside),
+            ("index", done.index),
+        ],
+    )

@@ -1,0 +1,201 @@
+"""The ways back: to a second, to a position, to a run; beside the database or in its place."""
+
+import subprocess
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import anyio
+import psycopg
+import pytest
+from backup_host import Host
+
+from aistack.backup import expire, restore, scratch
+from aistack.backup.pgbackrest import PgBackRest
+from aistack.backup.restore import Restorer
+from aistack.backup.table import dump_table
+from aistack.backup.target import Choice, Target, choose, target
+from aistack.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+class Switch:
+    """The server of a test instead of a host's units."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self.users = True
+
+    def stop(self) -> None:
+        self.users = False
+        self._host.stop()
+
+    def start_server(self) -> None:
+        # A server that recovers is not waited for, as with systemctl --no-block.
+        try:
+            self._host.start()
+        except UnavailableError:
+            self._host.server.stop()
+
+    def start_users(self) -> None:
+        self.users = True
+
+
+def choice(host: Host, wanted: Target) -> Choice:
+    return choose(wanted, [expire.read(host.settings.backup, "local")])
+
+
+def now(host: Host) -> datetime:
+    found = host.sql("select clock_timestamp()")[0][0]
+    assert isinstance(found, datetime)
+    return found
+
+
+def note(host: Host, number: int) -> None:
+    host.sql("insert into notes values (%s, 'written later')", number)
+
+
+def save(host: Host) -> None:
+    """What was written so far reaches the repository."""
+    (name,) = host.sql("select pg_walfile_name(pg_switch_wal())")[0]
+    backrest = PgBackRest(host.settings.backup)
+    until = time.monotonic() + 20
+    while (backrest.contents("local").last_wal or "") < str(name):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+def notes(host: Host, wanted: Target, folder: Path) -> list[int]:
+    """The numbers of the notes at a moment, by a restore into a folder."""
+    own = host.settings.backup
+    found = choice(host, wanted)
+    restorer = Restorer(own, Switch(host))
+    restorer.into(found, folder, "postgresql")
+    data = folder / "postgresql"
+    environment = PgBackRest(own, data).environment()
+    with scratch.postgres(data, own.dsn, environment) as dsn, psycopg.connect(dsn) as connection:
+        rows = connection.execute("select id from notes order by id").fetchall()
+    return [row[0] for row in rows]
+
+
+def test_to_the_second_between_two_writes(host: Host, tmp_path: Path) -> None:
+    note(host, 10)
+    time.sleep(0.05)
+    between = now(host)
+    time.sleep(0.05)
+    note(host, 11)
+    (lsn,) = host.sql("select pg_current_wal_lsn()::text")[0]
+    note(host, 12)
+    save(host)
+    assert notes(host, target(between, None, None), tmp_path / "time") == [1, 2, 10]
+    assert notes(host, target(None, str(lsn), None), tmp_path / "lsn") == [1, 2, 10, 11]
+    assert notes(host, Target(), tmp_path / "last") == [1, 2, 10, 11, 12]
+    first = expire.read(host.settings.backup, "local").physical[0].run
+    assert notes(host, target(None, None, first), tmp_path / "run") == [1]
+
+
+def test_in_place_after_a_database_was_dropped(host: Host) -> None:
+    note(host, 10)
+    before = now(host)
+    time.sleep(0.05)
+    # A database's files go before the commit of its DROP: recovery has to stop at another one.
+    note(host, 11)
+    with psycopg.connect(host.dsn, dbname="postgres", autocommit=True) as connection:
+        connection.execute("drop database aistack with (force)")
+        connection.execute("select pg_switch_wal()")
+    switch = Switch(host)
+    time.sleep(1)
+    restorer = Restorer(host.settings.backup, switch)
+    done = restorer.in_place(choice(host, Target(time=before)), sure=True)
+    assert not switch.users, "nobody uses the database before its index is in place"
+    restorer.finish()
+    assert switch.users
+    assert host.sql("select id from notes order by id") == [(1,), (2,), (10,)]
+    assert done.kept_aside is not None
+    assert (Path(done.kept_aside) / "PG_VERSION").exists()
+    # It archives on, on a time line of its own, and can be backed up and restored again.
+    note(host, 20)
+    assert host.backup().state == "ok"
+
+
+def test_a_restore_that_fails_puts_the_old_database_back(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restore, "_PATIENCE_S", 2)
+    note(host, 10)
+    save(host)
+    switch = Switch(host)
+    never = now(host) + timedelta(days=1)
+    with pytest.raises(UnavailableError, match="the database is the old one again"):
+        Restorer(host.settings.backup, switch).in_place(choice(host, Target(time=never)), sure=True)
+    assert switch.users
+    assert host.sql("select id from notes order by id") == [(1,), (2,), (10,)]
+
+
+def test_a_live_database_is_left_alone_unless_asked_twice(host: Host) -> None:
+    with pytest.raises(ConflictError, match="--yes"):
+        Restorer(host.settings.backup, Switch(host)).in_place(choice(host, Target()), sure=False)
+    assert host.sql("select count(*) from notes") == [(2,)]
+
+
+def test_a_folder_with_something_in_it_is_left_alone(host: Host, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("keep")
+    with pytest.raises(ConflictError, match="not empty"):
+        Restorer(host.settings.backup, Switch(host)).into(choice(host, Target()), tmp_path, "all")
+
+
+def test_rows_that_were_deleted_by_mistake_come_back_as_sql(host: Host, tmp_path: Path) -> None:
+    before = now(host)
+    time.sleep(0.05)
+    host.sql("delete from notes")
+    save(host)
+    found = choice(host, Target(time=before))
+    done = dump_table(host.settings.backup, found, "notes", tmp_path / "rows", lambda _: None)
+    programs = subprocess.run(
+        ["psql", "-qX", host.dsn, "-f", done.into], capture_output=True, text=True, check=False
+    )
+    assert programs.returncode == 0, programs.stderr
+    assert host.sql("select id from notes order by id") == [(1,), (2,)]
+    assert sorted(p.name for p in (tmp_path / "rows").iterdir()) == ["notes.sql"]
+
+
+def test_the_command_says_what_it_would_restore(host: Host) -> None:
+    done = subprocess.run(
+        host.command("restore", "--dry-run"), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    newest = expire.read(host.settings.backup, "local").physical[-1]
+    assert newest.label in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--to-time", "2026-11-23T10:00:00", "--into", "x"], "needs its zone"),
+        (["--to-time", "yesterday", "--into", "x"], "is no time"),
+        (["--to-lsn", "12", "--into", "x"], "is no LSN"),
+        (["--to-lsn", "0/1", "--run", "r", "--into", "x"], "one of"),
+        (["--into", "x", "--in-place"], "give one of"),
+        ([], "give one of"),
+        (["--in-place", "--only", "table:documents"], "--into"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(origin: Host, words: list[str], said: str) -> None:
+    done = subprocess.run(
+        origin.command("restore", *words), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_before_the_first_backup_there_is_nothing(host: Host) -> None:
+    with pytest.raises(NotFoundError, match="no backup reaches"):
+        choice(host, Target(time=datetime(2020, 1, 1, tzinfo=UTC)))
+    with pytest.raises(InvalidError):
+        target(datetime(2020, 1, 1), None, None)  # noqa: DTZ001 - that is what is wrong
+
+
+def test_the_index_of_a_restored_database_is_asked_for_by_its_user(host: Host) -> None:
+    said = anyio.run(restore.finish_index, host.config(), choice(host, Target()), None)
+    assert said == "rebuilt by the service (local mode)"
