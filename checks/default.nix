@@ -28,6 +28,7 @@ in
 
   # These boot machines.
   aidb = vm ./aidb.nix;
+  backup = vm ./backup.nix;
   certificate = vm ./certificate.nix;
   coordinator = vm ./coordinator.nix;
   external = vm ./external.nix;
@@ -37,6 +38,8 @@ in
   health = vm ./health.nix;
   issues = vm ./issues.nix;
   rolling = vm ./rolling.nix;
+  pitr = vm ./pitr.nix;
+  restore = vm ./restore.nix;
   switch = vm ./switch.nix;
   tls-acme = vm ./tls-acme.nix;
   tls-certbot = vm ./tls-certbot.nix;

@@ -15,6 +15,10 @@
       acme.acceptTerms = true;
     };
     # The widest sandbox: other hosts are reached.
+    backups = {
+      enable = true;
+      repositories = { inherit (import ./lib/backups.nix) repository; };
+    };
     redis = {
       createLocally = false;
       url = "redis://redis.test:6379";

@@ -10,6 +10,8 @@
         enable = true;
         domain = "kb.test";
       };
+      # PostgreSQL calls aistack for them, and is not restarted with it.
+      backups.enable = true;
     };
 
     specialisation = {

@@ -5,6 +5,7 @@
   postgresql,
   python3,
   redis,
+  restic,
   ruff,
 }:
 mkShell {
@@ -22,6 +23,7 @@ mkShell {
     nixfmt-tree
     postgresql
     redis
+    restic
     ruff
   ];
 

@@ -11,6 +11,7 @@
     ./aidb
     ./coordinator
     ./gc
+    ./backups
     ./health
     ./issues
     ./nginx

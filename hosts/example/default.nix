@@ -21,6 +21,23 @@
     # Collections besides the six that always exist.
     collections.runbooks.description = "How we run our services";
 
+    # Backups every night, encrypted, and restored for a try every week. CHANGE: add a place off this
+    # host, and keep a copy of the key there as well (docs/how-to/back-up.md).
+    backups = {
+      enable = true;
+      repositories = {
+        local.path = "/var/backup/aistack";
+        # away = {
+        #   kind = "sftp";
+        #   host = "backup.example.org";
+        #   user = "kb";
+        #   path = "/srv/backup/kb";
+        #   privateKeyFile = "/run/secrets/backup-ssh-key";
+        #   knownHostsFile = ./backup-known-hosts;
+        # };
+      };
+    };
+
     # Embeddings by any OpenAI-compatible endpoint; without them search goes by words.
     # embeddings = {
     #   endpoint = "http://127.0.0.1:11434/v1";

@@ -8,26 +8,26 @@
 let
   cfg = config.services.aistack;
   hardening = import ../lib/hardening.nix { inherit lib; };
+  backups = import ../backups/unit.nix { inherit config lib pkgs; };
 
   # The command works as the services do: same user, same credentials, same sandbox, no rights of
   # root. Files to import must therefore be readable by the user aistack.
   sandbox =
     relaxations:
-    lib.mapAttrs (_: value: value.content) (
-      hardening.sandbox (
-        relaxations
-        ++ [
-          {
-            # What is imported may lie in /tmp or in a home, where its owner lets others read it.
-            PrivateTmp = false;
-            ProtectHome = "read-only";
-          }
-        ]
-      )
+    hardening.sandbox (
+      relaxations
+      ++ [
+        {
+          # What is imported may lie in /tmp or in a home, where its owner lets others read it.
+          PrivateTmp = false;
+          ProtectHome = "read-only";
+        }
+      ]
     );
-  ours =
+  asTheServices =
     sandbox [ hardening.relax.network ]
     // {
+      Slice = "aistack.slice";
       User = "aistack";
       Group = "aistack";
       SupplementaryGroups = cfg.socketGroups;
@@ -38,12 +38,13 @@ let
       StateDirectoryMode = "0700";
     };
   # The certificate's folder and the reload of nginx are root's; still it has no capability.
-  roots =
+  forCertificates =
     sandbox [
       hardening.relax.network
       hardening.relax.root
     ]
     // {
+      Slice = "aistack.slice";
       Group = config.services.nginx.group;
       # systemd-run knows only yes and no.
       PrivateUsers = false;
@@ -53,11 +54,22 @@ let
     };
 
   text = value: if lib.isBool value then lib.boolToYesNo value else toString value;
+  # For systemd-run, as words of a bash array.
   arguments =
     properties:
-    lib.concatMap (name: map (one: "--property=${name}=${text one}") (lib.toList properties.${name})) (
-      lib.attrNames properties
+    lib.concatLines (
+      lib.concatLists (
+        lib.mapAttrsToList (
+          name: value: map (one: "--property=${lib.escapeShellArg "${name}=${text one}"}") (lib.toList value)
+        ) (lib.mapAttrs (_: value: value.content or value) properties)
+      )
     );
+  way = user: properties: path: ''
+    user=${user}
+    path=${lib.makeBinPath ([ config.systemd.package ] ++ path)}
+    properties=(
+    ${arguments properties})
+  '';
 
   command = pkgs.writeShellApplication {
     name = "aistack";
@@ -66,28 +78,39 @@ let
       pkgs.util-linux
     ];
     text = ''
-      # Nothing of ours needs a service for these.
       case "''${1:-} ''${2:-}" in
-        " "* | "-h "* | "--help "* | "--version "* | "config "* | "keys generate")
+        # Nothing of ours needs a service for these.
+        " "* | "-h "* | "--help "* | "--version "* | "config "* | "keys generate" | "backup key-generate")
           exec ${lib.getExe cfg.package} "$@"
+          ;;
+    ''
+    + lib.optionalString cfg.backups.enable ''
+      # These replace the data folder, or read a file of root's.
+        "restore "* | "backup key-check")
+          ${way "root" backups.root (backups.path ++ [ pkgs.util-linux ])}
+          ;;
+        "backup "*)
+          ${way "postgres" (backups.administrator hardening.relax.network) backups.path}
+          ;;
+    ''
+    + lib.optionalString cfg.tls.enabled ''
+      "tls status" | "tls renew" | "tls deploy")
+        ${way "root" forCertificates [ ]}
+        ;;
+    ''
+    + ''
+        *)
+          ${way "aistack" asTheServices [ ]}
           ;;
       esac
       if ((EUID != 0)); then
         echo "aistack: run this as root: the stack's credentials are root's (sudo aistack ...)" >&2
         exit 77
       fi
-      if ! runuser -u aistack -- test -x .; then
-        echo "aistack: the user aistack cannot enter $PWD: relative paths begin at /" >&2
+      if ! runuser -u "$user" -- test -x .; then
+        echo "aistack: the user $user cannot enter $PWD: relative paths begin at /" >&2
         cd /
       fi
-      properties=(${lib.escapeShellArgs (arguments ours)})
-      ${lib.optionalString cfg.tls.enabled ''
-        case "''${1:-} ''${2:-}" in
-          "tls status" | "tls renew" | "tls deploy")
-            properties=(${lib.escapeShellArgs (arguments roots)})
-            ;;
-        esac
-      ''}
       terminal=--pipe
       if [[ -t 0 && -t 1 ]]; then
         terminal=--pty
@@ -96,11 +119,9 @@ let
       exec ${lib.getExe' config.systemd.package "systemd-run"} \
         --quiet --wait --collect --service-type=exec --expand-environment=no "$terminal" \
         --description="aistack $1, run by an administrator" \
-        --slice=aistack.slice --working-directory="$PWD" --setenv=LANG=C.UTF-8 \
-        --setenv=AISTACK_CONFIG=/etc/aistack/config.toml \
-        --setenv=PATH=${lib.makeBinPath [ config.systemd.package ]} \
-        "''${properties[@]}" \
-        -- ${lib.getExe cfg.package} "$@"
+        --working-directory="$PWD" --setenv=LANG=C.UTF-8 \
+        --setenv=AISTACK_CONFIG=/etc/aistack/config.toml --setenv=PATH="$path" \
+        "''${properties[@]}" -- ${lib.getExe cfg.package} "$@"
     '';
   };
 in

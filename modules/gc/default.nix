@@ -13,6 +13,7 @@ let
     name = "gc";
     others = [
       "aidb"
+      "backup"
       "coordinator"
       "health"
       "host"

@@ -12,6 +12,7 @@ let
     name = "health";
     others = [
       "aidb"
+      "backup"
       "coordinator"
       "gc"
       "issues"

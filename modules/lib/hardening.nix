@@ -78,6 +78,11 @@ in
       PrivateUsers = false;
     };
 
+    # Runs as a user that has other units, too: IPC objects are not this one's to remove.
+    shared = {
+      RemoveIPC = false;
+    };
+
     # Gives its files the owner they have: no right is needed for that, but the call.
     chown.SystemCallFilter = systemCalls ++ [ "@chown" ];
 

@@ -1,0 +1,303 @@
+# Backups to a folder and to another host: made, listed, verified, restored for a try, encrypted, and
+# found out where they are damaged or impossible.
+_:
+let
+  backups = import ./lib/backups.nix;
+  # No job of its own while this check runs, whatever the clock says; the defaults are eval's.
+  schedule = "*-02-29 02:00:00";
+in
+{
+  name = "aistack-backup";
+
+  nodes.store = backups.store;
+
+  nodes.machine =
+    { pkgs, ... }:
+    {
+      services.aistack = {
+        enable = true;
+        backups = {
+          enable = true;
+          repositories = {
+            inherit (backups) repository;
+            local.path = "/var/backup/aistack";
+          };
+          inherit schedule;
+          randomizedDelay = "0";
+          verify = { inherit schedule; };
+          drill = { inherit schedule; };
+          hooks = {
+            before = ''[[ ! -e /etc/no-backup ]] || { echo "not now" >&2; exit 1; }'';
+            after = ''echo "the hook saw: $SERVICE_RESULT"'';
+          };
+        };
+        settings = {
+          # This check asks more than a person would.
+          rate_limits.per_minute = 600;
+          # Where a repository is gone, everything waits as long for it.
+          backup.archive_timeout_s = 15;
+        };
+      };
+      environment.systemPackages = [
+        pkgs.curl
+        pkgs.openssh
+      ];
+    };
+
+  testScript =
+    { nodes, ... }:
+    let
+      inherit (nodes.machine.services.aistack) aidb settings;
+    in
+    backups.functions
+    + ''
+      import json
+      import re
+
+      aidb = "http://127.0.0.1:${toString aidb.port}"
+      authorized = "-H \"Authorization: Bearer $(cat /var/lib/aistack-secrets/admin-key)\""
+      key_file = "/var/lib/aistack-backup-key/key"
+      # A word that is nowhere else.
+      word = "Quittenbrotfabrikant"
+      folder = "/var/backup/aistack"
+
+
+      def backup(arguments):
+          return json.loads(machine.succeed(f"aistack backup {arguments} --json"))
+
+
+      def job(name, result="success"):
+          """Let a unit run, as its timer would, and see how it ended."""
+          machine.execute(f"systemctl start aistack-backup{name}.service")
+          ended = machine.get_unit_property(f"aistack-backup{name}.service", "Result")
+          if ended != result:
+              print(machine.execute(f"journalctl -u aistack-backup{name} -n 40 -o cat --no-pager")[1])
+          t.assertEqual(ended, result)
+
+
+      def metrics():
+          """What AIDB says of backups; it may be 10 seconds old."""
+          machine.sleep(11)
+          text = machine.succeed(f"curl -sf {authorized} {aidb}/metrics")
+          lines = re.findall(r"(?m)^(\w*(?:backup|archive)\S*) (\S+)$", text)
+          return {name: float(value) for name, value in lines}
+
+
+      def journal(unit):
+          return machine.succeed(f"journalctl -u {unit} -o cat --no-pager")
+
+
+      def up():
+          machine.wait_for_unit("aistack-aidb.service")
+          machine.wait_until_succeeds(f"curl -sf {aidb}/health/ready")
+
+
+      def indexed():
+          """Whether search knows the document; the index follows in a moment."""
+          query = json.dumps({"query": word, "collection": "nixos_docs"})
+          out = machine.succeed(f"curl -sf {authorized} {aidb}/v1/query --json '{query}'")
+          return any(word in hit["text"] for hit in json.loads(out)["hits"])
+
+
+      machine.start(allow_reboot=True)
+      store.start()
+      store.wait_for_open_port(22)
+      up()
+
+      with subtest("without the other host's key the database runs, and says what it misses"):
+          machine.succeed("runuser -u postgres -- psql -qtc 'select pg_switch_wal()'")
+          machine.wait_until_succeeds("journalctl -u postgresql --no-pager | grep 'known hosts failure'")
+          job("", "exit-code")
+
+      let_in(machine, store)
+      machine.succeed("systemctl restart postgresql.service")
+      up()
+
+      with subtest("the key was made, for root alone, and the journal says to copy it"):
+          t.assertEqual(machine.succeed(f"stat -c '%a %U' {key_file}").strip(), "600 root")
+          t.assertIn("OFF THIS HOST", journal("aistack-backup-key"))
+          key = machine.succeed(f"cat {key_file}").strip()
+          t.assertEqual(len(key), 64)
+
+      with subtest("the timers wait for their time"):
+          for name in ("", "-verify", "-drill"):
+              unit = f"aistack-backup{name}.timer"
+              machine.wait_for_unit(unit)
+              t.assertEqual(machine.get_unit_property(unit, "Persistent"), "yes")
+
+      machine.succeed(
+          "mkdir /tmp/books",
+          f"for n in {{1..30}}; do echo \"Leaf $n of the {word} and his mill\" > /tmp/books/$n.md; done",
+      )
+      machine.succeed("aistack ingest --collection nixos_docs /tmp/books >&2")
+      for _ in range(60):
+          if indexed():
+              break
+          machine.sleep(1)
+
+      # All arguments of all processes, while the first backup runs.
+      machine.succeed(
+          "systemd-run --unit=watch bash -c"
+          " 'while :; do cat /proc/[0-9]*/cmdline; sleep 0.2; done > /root/arguments 2> /dev/null'"
+      )
+
+      with subtest("a backup reaches both repositories"):
+          job("")
+          found = {one["repository"]: one for one in backup("list")}
+          t.assertEqual(set(found), {"local", "repository"})
+          for one in found.values():
+              (physical,) = one["physical"]
+              t.assertEqual((physical["type"], physical["error"]), ("full", False))
+              t.assertEqual({kept["part"] for kept in one["kept"]}, {"index", "logical"})
+          run = found["local"]["physical"][0]["run"]
+          t.assertEqual(found["repository"]["physical"][0]["run"], run)
+          tables = {table["name"]: table["rows"] for table in backup(f"show {run}")["moment"]["tables"]}
+          t.assertEqual(tables["public.documents"], 30)
+          t.assertIn("the hook saw: success", journal("aistack-backup"))
+          t.assertIn("yes", machine.succeed("aistack backup plan"))
+
+      with subtest("the next one holds what changed"):
+          job("")
+          types = [one["type"] for one in backup("list --repository repository")[0]["physical"]]
+          t.assertEqual(types, ["full", "incr"])
+
+      with subtest("what lies in the repositories is ciphertext"):
+          machine.succeed(
+              "runuser -u postgres -- psql -qc checkpoint",
+              f"grep -rqa {word} /var/lib/postgresql",
+          )
+          machine.fail(f"grep -rqa {word} {folder}")
+          store.fail(f"grep -rqa {word} /srv/kb/backup")
+          t.assertGreater(int(store.succeed("find /srv/kb/backup -type f | wc -l")), 20)
+
+      with subtest("the key is in no argument, no message, no file for all, and no other host"):
+          machine.succeed("systemctl stop watch.service", "grep -qa pgbackrest /root/arguments")
+          machine.fail(f"grep -qaFf {key_file} /root/arguments")
+          machine.fail(f"journalctl --no-pager -o cat | grep -qFf {key_file}")
+          machine.fail(f"grep -RqsFf {key_file} /run/current-system/etc /run/current-system/sw/bin")
+          machine.fail(f"grep -rqsaFf {key_file} {folder} /var/lib/aistack-backup /var/lib/postgresql")
+          store.fail(f"grep -rqa {key} /srv/kb /var/log")
+
+      with subtest("a copy of the key is tried; another one is refused"):
+          machine.succeed(f"install -m 400 {key_file} /root/copy")
+          machine.succeed("aistack backup key-check /root/copy")
+          machine.succeed("aistack backup key-generate > /root/other")
+          told = machine.fail("aistack backup key-check /root/other 2>&1")
+          t.assertIn("not the key", told)
+
+      with subtest("no snapshot is left on the server"):
+          url = "${settings.qdrant.url}"
+          ask = f"curl -sf -H \"api-key: $(cat /var/lib/aistack-qdrant-key/key)\" {url}/collections"
+          names = [one["name"] for one in json.loads(machine.succeed(ask))["result"]["collections"]]
+          t.assertGreater(len(names), 0)
+          for name in names:
+              left = json.loads(machine.succeed(f"{ask}/{name}/snapshots"))["result"]
+              t.assertEqual(left, [])
+
+      with subtest("a drill restores it, the index too, and measures"):
+          job("-drill")
+          report = backup("drill --repository repository")
+          checks = {check["name"]: check for check in report["checks"]}
+          t.assertEqual({check["status"] for check in checks.values()}, {"ok"}, report)
+          t.assertIn("points, searches as recorded", checks["index"]["detail"])
+          machine.fail("test -e /var/lib/aistack-backup/drill")
+          print(f"RTO {report['rto_s']} s, RPO {report['rpo_s']} s, {report['bytes']} bytes")
+
+      with subtest("verification reads both"):
+          job("-verify")
+
+      with subtest("the metrics tell of it, after a reboot too; a missed backup is made up"):
+          before = metrics()
+          for name in ("postgres", "qdrant"):
+              t.assertGreater(before[f"{name}_backup_last_success_timestamp"], 1.7e9)
+              for where in ("local", "repository"):
+                  t.assertEqual(before[f'{name}_backup_status{{repository="{where}"}}'], 1)
+          t.assertGreater(before["aistack_backup_drill_rto_seconds"], 0)
+          t.assertIn("aistack_backup_drill_rpo_seconds", before)
+          t.assertGreater(before['aistack_backup_verified_timestamp{repository="local"}'], 1.7e9)
+          t.assertLess(before["aistack_wal_archive_lag_seconds"], 120)
+          # As if this host had been off for years.
+          machine.succeed("touch -d 2020-01-01 /var/lib/systemd/timers/stamp-aistack-backup.timer")
+          machine.succeed("sync")
+          machine.reboot()
+          up()
+          machine.wait_until_succeeds(
+              "systemctl show -P ExecMainExitTimestampMonotonic aistack-backup.service | grep -vx 0"
+          )
+          t.assertEqual(machine.get_unit_property("aistack-backup.service", "Result"), "success")
+          t.assertEqual(len(backup("list --repository local")[0]["physical"]), 3)
+          after = metrics()
+          drilled = "aistack_backup_drill_last_success_timestamp"
+          t.assertEqual(after[drilled], before[drilled])
+          made = "postgres_backup_last_success_timestamp"
+          t.assertGreater(after[made], before[made])
+
+      with subtest("the host's health knows of backups"):
+          seen = json.loads(machine.succeed("aistack health --wait 30 --json"))
+          states = {finding["name"]: finding["state"] for finding in seen["findings"]}
+          for name in ("aistack-backup.service", "aistack-backup-drill.timer", "backup"):
+              t.assertEqual(states[name], "ok", seen)
+
+      with subtest("one at a time: a second one is refused by hand, and waits as a unit"):
+          machine.succeed(
+              "systemd-run --unit=other -p User=postgres flock /var/lib/aistack-backup/job.lock sleep 600"
+          )
+          machine.wait_until_fails("flock --nonblock /var/lib/aistack-backup/job.lock true")
+          t.assertIn("is at work", machine.fail("aistack backup run 2>&1"))
+          machine.succeed("systemctl stop other.service")
+          machine.succeed(
+              "systemd-run --unit=other -p User=postgres flock /var/lib/aistack-backup/turn sleep 600"
+          )
+          machine.wait_until_fails("flock --nonblock /var/lib/aistack-backup/turn true")
+          machine.succeed("systemctl start --no-block aistack-backup-verify.service")
+          machine.sleep(3)
+          t.assertEqual(machine.get_unit_property("aistack-backup-verify", "ActiveState"), "activating")
+          machine.succeed("systemctl stop other.service")
+          machine.wait_until_succeeds(
+              "systemctl show -P ActiveState aistack-backup-verify.service | grep -x inactive"
+          )
+
+      with subtest("a hook keeps a backup from being made"):
+          machine.succeed("touch /etc/no-backup")
+          job("", "exit-code")
+          t.assertIn("not now", journal("aistack-backup"))
+          t.assertIn("the hook saw: exit-code", journal("aistack-backup"))
+          machine.succeed("rm /etc/no-backup")
+
+      with subtest("one that was killed is no harm to the next"):
+          machine.succeed("systemctl start --no-block aistack-backup.service")
+          machine.wait_until_succeeds("pgrep -u postgres -f 'pgbackrest.* backup '", timeout=60)
+          machine.succeed("systemctl kill --signal=KILL aistack-backup.service")
+          machine.wait_until_succeeds(
+              "systemctl show -P ActiveState aistack-backup.service | grep -x failed"
+          )
+          job("")
+
+      with subtest("a flipped byte is found"):
+          file = machine.succeed(
+              f"find {folder}/pgbackrest/backup -type f -path '*bundle*' -size +4k | head -n 1"
+          ).strip()
+          t.assertNotEqual(file, "")
+          machine.succeed(f"cp -p {file} /root/whole")
+          machine.succeed(
+              "printf '\\xff\\x00\\xff\\x00' |"
+              f" dd of={file} bs=1 seek=3000 conv=notrunc status=none"
+          )
+          job("-verify", "exit-code")
+          found = metrics()
+          t.assertEqual(found['aistack_backup_verify_status{repository="local"}'], 0)
+          t.assertEqual(found['aistack_backup_verify_status{repository="repository"}'], 1)
+          machine.succeed(f"cat /root/whole > {file}")
+          job("-verify")
+
+      with subtest("a repository that is gone is a failure with its name, here and in the metrics"):
+          machine.succeed(f"mv {folder} {folder}.gone")
+          job("", "exit-code")
+          t.assertIn(folder, journal("aistack-backup"))
+          found = metrics()
+          t.assertEqual(found['postgres_backup_status{repository="local"}'], 0)
+          machine.succeed(f"mv {folder}.gone {folder}")
+          job("")
+          t.assertEqual(metrics()['postgres_backup_status{repository="local"}'], 1)
+    '';
+}
