@@ -2,14 +2,21 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 from fake_qdrant import FakeQdrant, serving
+from msgspec import structs
 
 from aistack.access.model import LOCAL_OPERATOR
 from aistack.backup import index, reconcile
+from aistack.backup.model import Moment, RunRecord
+from aistack.backup.restic import Restic
+from aistack.backup.run import RECORD
+from aistack.cli.backup import hooks
 from aistack.errors import ConfigError, NotFoundError, UnavailableError
 from aistack.knowledge import vectors
 from aistack.knowledge.model import Filter, NewDocument, Query
@@ -93,6 +100,33 @@ async def test_there_and_back(server: FakeQdrant, tmp_path: Path) -> None:
         with pytest.raises(NotFoundError):
             await index.restore(snapshots, found, tmp_path)
     assert server.collections["aistack-notes-1"] == ["a", "b", "c"]
+
+
+async def test_snapshots_of_another_minor_version_are_not_loaded(
+    settings: Settings, server: FakeQdrant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Qdrant promises nothing then: the collections go, and the service makes them anew."""
+    moment = Moment("m", "0/1", datetime.now(UTC), exact=True, tables=[])
+    record = RunRecord(
+        id="run", host="h", started_at=moment.at, generation=None, moment=moment,
+        versions={"qdrant": "1.18.0"}, collections=[], aliases={}, backups={},
+    )  # fmt: skip
+
+    def restored(_self: Restic, _snapshot: str, into: Path) -> None:
+        into.mkdir()
+        (into / RECORD).write_bytes(msgspec.json.encode(record))
+
+    monkeypatch.setattr(Restic, "restore", restored)
+    own = structs.replace(settings.backup, state_dir=str(tmp_path / "state"))
+    changed = structs.replace(
+        settings, backup=own, qdrant=Qdrant(url=server.url), postgres=settings.postgres
+    )
+    async with opened(server) as snapshots:
+        with pytest.raises(UnavailableError, match=r"of Qdrant 1\.18\.0, the server is 1\.19\.2"):
+            await hooks._restore_index(changed, snapshots, "local", "id")
+        assert not (tmp_path / "state" / "restore").exists()
+        assert await reconcile.rebuild(snapshots) == 2
+    assert list(server.collections) == ["another-stack"]
 
 
 async def test_local_mode_has_no_snapshots() -> None:

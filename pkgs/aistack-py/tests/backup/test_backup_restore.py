@@ -15,7 +15,7 @@ from aistack.backup.pgbackrest import PgBackRest
 from aistack.backup.restore import Restorer
 from aistack.backup.table import dump_table
 from aistack.backup.target import Choice, Target, choose, target
-from aistack.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
+from aistack.errors import ConfigError, ConflictError, InvalidError, NotFoundError, UnavailableError
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -136,6 +136,19 @@ def test_a_restore_that_fails_puts_the_old_database_back(
 def test_a_live_database_is_left_alone_unless_asked_twice(host: Host) -> None:
     with pytest.raises(ConflictError, match="--yes"):
         Restorer(host.settings.backup, Switch(host)).in_place(choice(host, Target()), sure=False)
+    assert host.sql("select count(*) from notes") == [(2,)]
+
+
+def test_a_backup_of_another_major_version_is_refused_before_anything_stops(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = choice(host, Target())
+    assert found.backup.server == restore.server_major()
+    monkeypatch.setattr(restore, "server_major", lambda: "99")
+    switch = Switch(host)
+    with pytest.raises(ConfigError, match=r"this host has 99.*services\.postgresql\.package"):
+        Restorer(host.settings.backup, switch).in_place(found, sure=True)
+    assert switch.users
     assert host.sql("select count(*) from notes") == [(2,)]
 
 

@@ -114,6 +114,8 @@ class Physical(Struct, frozen=True):
     added_bytes: int
     error: bool
     run: str | None
+    server: str = ""
+    """Major version of PostgreSQL, as in 17."""
 
 
 class Kept(Struct, frozen=True):

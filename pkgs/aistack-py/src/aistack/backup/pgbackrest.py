@@ -88,10 +88,11 @@ class PgBackRest:
         for repo in found["repo"]:
             if repo["status"]["code"] == _UNREADABLE:
                 raise _undecryptable(repo["status"]["message"])
+        servers = {one["id"]: one["version"] for one in found.get("db", [])}
         archives = found.get("archive") or [{"max": None}]
         return Contents(
             repository,
-            physical=[_physical(one) for one in found.get("backup", [])],
+            physical=[_physical(one, servers) for one in found.get("backup", [])],
             last_wal=archives[-1]["max"],
         )
 
@@ -206,7 +207,7 @@ def _undecryptable(said: str) -> UnavailableError:
     )
 
 
-def _physical(raw: dict[str, Any]) -> Physical:
+def _physical(raw: dict[str, Any], servers: dict[int, str]) -> Physical:
     size = raw.get("info", {})
     return Physical(
         label=raw["label"],
@@ -221,6 +222,7 @@ def _physical(raw: dict[str, Any]) -> Physical:
         added_bytes=size.get("repository", {}).get("delta", 0),
         error=bool(raw.get("error")),
         run=raw.get("annotation", {}).get("run"),
+        server=servers.get(raw["database"]["id"], ""),
     )
 
 

@@ -16,7 +16,7 @@ from aistack.backup.lock import alone
 from aistack.backup.pgbackrest import PgBackRest
 from aistack.backup.restic import Restic
 from aistack.backup.target import Choice
-from aistack.embedded.postgres import find_binaries
+from aistack.embedded.postgres import find_binaries, server_major
 from aistack.errors import ConfigError, ConflictError, UnavailableError
 from aistack.kit import process
 from aistack.settings.schema import Backup
@@ -145,13 +145,20 @@ class Restorer:
             sure: also where the database lives.
 
         Raises:
-            ConfigError: the folder of the database is not known.
+            ConfigError: the folder of the database is not known, or the backup is of another major
+                version of PostgreSQL.
             ConflictError: the database lives.
             UnavailableError: the restored server does not answer; the old one runs again.
         """
         if not self._own.data_dir:
             raise ConfigError("backup.data_dir is not set: which folder is to be replaced?")
         data = Path(self._own.data_dir)
+        ours, theirs = server_major(), choice.backup.server
+        if theirs and ours != theirs:
+            raise ConfigError(
+                f"the backup is of PostgreSQL {theirs}, this host has {ours}: install {theirs}"
+                " (services.postgresql.package), or load the logical dump"
+            )
         if not sure and self._lives(data):
             raise ConflictError(
                 f"the database in {data} is in use: --yes replaces it (it is kept aside)"

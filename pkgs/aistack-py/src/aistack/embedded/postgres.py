@@ -49,6 +49,13 @@ def find_binaries() -> Path:
     )
 
 
+def server_major(programs: Path | None = None) -> str:
+    """Major version of the server of `find_binaries`, or of a folder's, as in 17."""
+    said = run([(programs or find_binaries()) / "postgres", "--version"], _TIMEOUT_S)
+    found = re.search(r"(\d+)", said)
+    return found[1] if found else said.strip()
+
+
 def _candidates() -> list[Path]:
     found: list[Path] = []
     if initdb := shutil.which("initdb"):
@@ -188,9 +195,7 @@ class EmbeddedPostgres:
             made_by = (self._data / "PG_VERSION").read_text("ascii").strip()
         except OSError as exc:
             raise ConfigError(f"{self._data} is no readable PostgreSQL data folder") from exc
-        said = run([programs / "postgres", "--version"], _TIMEOUT_S, self._user)
-        found = re.search(r"(\d+)", said)
-        ours = found[1] if found else said.strip()
+        ours = server_major(programs)
         if made_by != ours:
             raise ConfigError(
                 f"{self._data} was made by PostgreSQL {made_by}, but {programs} has {ours}: "
