@@ -38,6 +38,8 @@ in
     // {
       User = "postgres";
       Group = "postgres";
+      # A scratch Qdrant opens as many files as the real one.
+      LimitNOFILE = 65536;
       ReadWritePaths = [ own.stateDir ] ++ map (folder: "-${folder}") own.folders;
     };
 
