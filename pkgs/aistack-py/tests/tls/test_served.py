@@ -1,6 +1,6 @@
 """Certificates by the part of their lifetime, and what a service's probe tells of a served one."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -42,8 +42,10 @@ async def test_the_probe_looks_at_what_is_served(nginx: Nginx) -> None:
         return registry.get_sample_value(name, {"name": DOMAIN}) or 0.0
 
     with folder.lock():
-        pair = issue(begin=NOW - timedelta(days=80), end=NOW + timedelta(days=10))
-        await Deployer(nginx.settings(), folder).deploy(pair, NOW)
+        # Not NOW: that is when the tests were collected, and the probe's clock is the real one.
+        today = datetime.now(UTC)
+        pair = issue(begin=today - timedelta(days=80), end=today + timedelta(days=10))
+        await Deployer(nginx.settings(), folder).deploy(pair, today)
     assert (await probe(DOMAIN)).output == f"nobody listens at {DOMAIN}@{where}"
     with nginx.running():
         found = await probe(DOMAIN)

@@ -25,7 +25,7 @@ from aistack.stores.sqlfile import load_queries
 log = logging.getLogger(__name__)
 
 _QUERIES = load_queries("aistack.gc", "gc.sql")
-_BATCH = 250
+_BATCH = 100
 _TRIES = 3
 _REST = 0.1
 """Of the time that a batch took."""
