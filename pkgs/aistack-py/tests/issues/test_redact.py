@@ -43,7 +43,7 @@ def placed() -> dict[str, str]:
     short = "hunter2"
     made[f"login with password={short} failed"] = short
     key = generate()
-    made[f"unknown key {key} from 10.0.0.1"] = key.split("_")[2]
+    made[f"unknown key {key} from 10.0.0.1"] = key[-20:]
     github = "ghp_" + word(36)
     made[f"git said {github}, twice {github}"] = github
     aws = "AKIA" + word(16, string.ascii_uppercase + "234567")
