@@ -108,6 +108,10 @@ in
           machine.succeed("runuser -u postgres -- psql -qtc 'select pg_switch_wal()'")
           machine.wait_until_succeeds("journalctl -u postgresql --no-pager | grep 'known hosts failure'")
           job("", "exit-code")
+          # That one is away holds up neither the backup of the other nor its WAL.
+          tried = {(p["repository"], p["part"]): p["state"] for p in backup("status")["parts"]}
+          t.assertEqual(tried["local", "postgresql"], "ok")
+          t.assertEqual(tried["repository", "postgresql"], "failed")
 
       let_in(machine, store)
       machine.succeed("systemctl restart postgresql.service")
@@ -145,12 +149,12 @@ in
           job("")
           found = {one["repository"]: one for one in backup("list")}
           t.assertEqual(set(found), {"local", "repository"})
-          for one in found.values():
-              (physical,) = one["physical"]
-              t.assertEqual((physical["type"], physical["error"]), ("full", False))
-              t.assertEqual({kept["part"] for kept in one["kept"]}, {"index", "logical"})
-          run = found["local"]["physical"][0]["run"]
-          t.assertEqual(found["repository"]["physical"][0]["run"], run)
+          for name, types in {"local": ["full", "incr"], "repository": ["full"]}.items():
+              held = found[name]["physical"]
+              t.assertEqual([(p["type"], p["error"]) for p in held], [(kind, False) for kind in types])
+              t.assertEqual({kept["part"] for kept in found[name]["kept"]}, {"index", "logical"})
+          run = found["local"]["physical"][-1]["run"]
+          t.assertEqual(found["repository"]["physical"][-1]["run"], run)
           tables = {table["name"]: table["rows"] for table in backup(f"show {run}")["moment"]["tables"]}
           t.assertEqual(tables["public.documents"], 30)
           t.assertIn("the hook saw: success", journal("aistack-backup"))
@@ -225,7 +229,7 @@ in
               "systemctl show -P ExecMainExitTimestampMonotonic aistack-backup.service | grep -vx 0"
           )
           t.assertEqual(machine.get_unit_property("aistack-backup.service", "Result"), "success")
-          t.assertEqual(len(backup("list --repository local")[0]["physical"]), 3)
+          t.assertEqual(len(backup("list --repository local")[0]["physical"]), 4)
           after = metrics()
           drilled = "aistack_backup_drill_last_success_timestamp"
           t.assertEqual(after[drilled], before[drilled])

@@ -1,53 +1,15 @@
 # NixOS's ACME client and an ACME server with faults: what it orders is judged, deployed and served.
+let
+  acme = import ./lib/acme.nix;
+in
 {
   name = "aistack-tls-acme";
 
-  nodes.ca = ./lib/acme-server.nix;
-
-  nodes.kb =
-    { pkgs, ... }:
-    {
-      services.aistack = {
-        enable = true;
-        openFirewall = true;
-        nginx = {
-          enable = true;
-          domain = "kb.test";
-        };
-        tls = {
-          provider = "acme";
-          acme = {
-            acceptTerms = true;
-            email = "admin@kb.test";
-            server = "https://ca:14000/dir";
-            # Comes later: at the first boot there is no CA.
-            caFile = "/etc/pebble.pem";
-          };
-        };
-      };
-      virtualisation.memorySize = 2048;
-      networking.hosts."127.0.0.1" = [ "kb.test" ];
-      environment.systemPackages = [
-        pkgs.curl
-        pkgs.openssl
-      ];
-    };
+  nodes.ca = acme.ca;
+  nodes.kb = acme.kb "acme";
 
   testScript = ''
-    ask = "openssl s_client -connect 127.0.0.1:443 -servername kb.test </dev/null 2>/dev/null"
-
-
-    def issuer():
-        return kb.succeed(f"{ask} | openssl x509 -noout -issuer")
-
-
-    def order():
-        """Pebble rejects good nonces: the timer would come again, too."""
-        for _ in range(15):
-            if kb.execute("systemctl restart acme-order-renew-kb.test.service")[0] == 0:
-                return
-        kb.succeed("systemctl restart acme-order-renew-kb.test.service")
-
+    ${acme.functions}
 
     start_all()
 
@@ -58,13 +20,10 @@
         t.assertIn("placeholder", kb.succeed("journalctl -u aistack-tls-renew.service"))
 
     with subtest("what is ordered is served, with nobody's help"):
-        ca.wait_for_open_port(14000)
-        pem = ca.succeed("cat /var/lib/pebble/cert.pem")
-        kb.succeed(f"echo '{pem}' > /etc/pebble.pem")
-        order()
+        trust_the_ca()
+        until_it_works("systemctl restart acme-order-renew-kb.test.service")
         kb.wait_until_succeeds(f"{ask} | openssl x509 -noout -issuer | grep Pebble")
         kb.succeed(
-            "curl -skf https://ca:15000/roots/0 > /tmp/root.pem",
             "aistack tls check kb.test --ca /tmp/root.pem >&2",
             "aistack tls status >&2",
             "systemctl start aistack-tls-renew.service",

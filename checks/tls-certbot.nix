@@ -1,56 +1,15 @@
 # certbot and an ACME server with faults: from the first boot without a CA to a renewal.
+let
+  acme = import ./lib/acme.nix;
+in
 {
   name = "aistack-tls-certbot";
 
-  nodes.ca = ./lib/acme-server.nix;
-
-  nodes.kb =
-    { pkgs, ... }:
-    {
-      services.aistack = {
-        enable = true;
-        openFirewall = true;
-        nginx = {
-          enable = true;
-          domain = "kb.test";
-        };
-        tls = {
-          provider = "certbot";
-          acme = {
-            acceptTerms = true;
-            server = "https://ca:14000/dir";
-            # Comes later: at the first boot there is no CA.
-            caFile = "/etc/pebble.pem";
-          };
-        };
-      };
-      virtualisation.memorySize = 2048;
-      networking.hosts."127.0.0.1" = [ "kb.test" ];
-      environment.systemPackages = [
-        pkgs.curl
-        pkgs.openssl
-      ];
-    };
+  nodes.ca = acme.ca;
+  nodes.kb = acme.kb "certbot";
 
   testScript = ''
-    ask = "openssl s_client -connect 127.0.0.1:443 -servername kb.test </dev/null 2>/dev/null"
-
-
-    def issuer():
-        return kb.succeed(f"{ask} | openssl x509 -noout -issuer")
-
-
-    def serial():
-        return kb.succeed(f"{ask} | openssl x509 -noout -serial")
-
-
-    def until_it_works(unit):
-        """Pebble rejects good nonces: the timer would come again, too."""
-        for _ in range(15):
-            if kb.execute(f"systemctl start {unit}")[0] == 0:
-                return
-        kb.succeed(f"systemctl start {unit}")
-
+    ${acme.functions}
 
     start_all()
 
@@ -63,13 +22,10 @@
         )
 
     with subtest("then its certificate is obtained, and served"):
-        ca.wait_for_open_port(14000)
-        pem = ca.succeed("cat /var/lib/pebble/cert.pem")
-        kb.succeed(f"echo '{pem}' > /etc/pebble.pem")
-        until_it_works("aistack-tls-renew.service")
+        trust_the_ca()
+        until_it_works("systemctl start aistack-tls-renew.service")
         t.assertIn("Pebble", issuer())
         kb.succeed(
-            "curl -skf https://ca:15000/roots/0 > /tmp/root.pem",
             "curl -sf --cacert /tmp/root.pem https://kb.test/health/live",
             "aistack tls check kb.test --ca /tmp/root.pem >&2",
             "aistack tls status >&2",
@@ -96,7 +52,7 @@
     with subtest("one that certbot obtained by itself is deployed by the next run"):
         # A CA that was started anew knows no account of before.
         kb.succeed("rm -r /var/lib/aistack-certbot/accounts")
-        until_it_works("aistack-certbot@force-renewal.service")
+        until_it_works("systemctl start aistack-certbot@force-renewal.service")
         t.assertEqual(serial(), first)
         kb.succeed("systemctl start aistack-tls-renew.service")
         t.assertNotEqual(serial(), first)

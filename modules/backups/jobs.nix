@@ -26,7 +26,16 @@ let
       description,
       command,
       sandbox,
+      before ? "",
     }:
+    let
+      # Within its turn: what a hook stops does not stay so behind another job.
+      program = pkgs.writeShellScript "aistack-backup-${command}" ''
+        set -e
+        ${before}
+        exec ${lib.getExe cfg.package} backup ${command}
+      '';
+    in
     {
       inherit description;
       inherit (unit) path;
@@ -48,7 +57,7 @@ let
       serviceConfig = unit.administrator sandbox // {
         Type = "oneshot";
         # They wait for one another; `aistack backup` by hand does not wait.
-        ExecStart = "${lib.getExe' pkgs.util-linux "flock"} --no-fork ${own.stateDir}/turn ${lib.getExe cfg.package} backup ${command}";
+        ExecStart = "${lib.getExe' pkgs.util-linux "flock"} --no-fork ${own.stateDir}/turn ${program}";
         SyslogIdentifier = "aistack";
         # The programs that it calls have bounds of their own.
         TimeoutStartSec = "infinity";
@@ -73,9 +82,9 @@ in
             hardening.relax.loopback
           else
             hardening.relax.network;
+        inherit (own.hooks) before;
       }
       // {
-        preStart = own.hooks.before;
         postStop = own.hooks.after;
       };
     systemd.timers.aistack-backup = timer "aistack backup of PostgreSQL and the index" own.schedule;

@@ -42,6 +42,8 @@ in
       script = ''
         cd "$STATE_DIRECTORY"
         if [[ -s key ]]; then
+          # Also where a crash came between the two.
+          : > key.made
           exit 0
         fi
         if [[ -e key.made ]]; then

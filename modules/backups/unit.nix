@@ -16,6 +16,8 @@ let
   common = {
     Slice = "aistack.slice";
     LoadCredential = lib.mapAttrsToList (name: file: "${name}:${file}") credentials;
+    # What lacks its secret is told; the other repositories have theirs.
+    SetCredential = map (name: "${name}:\\n") (lib.attrNames own.credentials);
   };
 in
 {

@@ -19,6 +19,7 @@ let
         name = "issues";
         others = [
           "aidb"
+          "backup"
           "coordinator"
           "gc"
           "health"
@@ -142,7 +143,7 @@ in
         notify = {
           per_hour = notify.perHour;
           mail_from = notify.mailFrom;
-          sendmail = toString notify.sendmail;
+          sendmail = "${notify.sendmail}";
         }
         // lib.optionalAttrs (notify.webhookUrlFile != null) {
           webhook_url_file = "credential:issues-webhook-url";
@@ -171,6 +172,8 @@ in
           Type = "oneshot";
           ExecStart = "${lib.getExe cfg.package} issues record --unit %i";
           SupplementaryGroups = cfg.socketGroups ++ [ "systemd-journal" ];
+          # A secret whose file is missing may be why the unit failed: then it is blank here.
+          SetCredential = map (name: "${name}:\\n") (lib.attrNames cfg.credentials);
           StateDirectory = "aistack-issues";
           StateDirectoryMode = "0700";
           TimeoutStartSec = 60;

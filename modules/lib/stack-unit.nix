@@ -28,11 +28,13 @@ let
   remoteEndpoint =
     cfg.embeddings.endpoint != null
     && builtins.match "https?://(127\\..*|localhost[:/].*|\\[::1].*)" cfg.embeddings.endpoint == null;
-  notifies = lib.any (target: target != null) [
-    cfg.issues.notify.webhookUrlFile
-    cfg.issues.notify.ntfyUrlFile
-    cfg.issues.notify.mailTo
-  ];
+  notifies =
+    !lib.elem "issues" others
+    && lib.any (target: target != null) [
+      cfg.issues.notify.webhookUrlFile
+      cfg.issues.notify.ntfyUrlFile
+      cfg.issues.notify.mailTo
+    ];
   onlyThisHost =
     onLoopback
     && !notifies

@@ -159,7 +159,7 @@ in
         # The CA asks nginx.
         "acme-order-renew-${domain}" = {
           after = [ "nginx.service" ];
-          environment = lib.mkIf (acme.caFile != null) { LEGO_CA_CERTIFICATES = toString acme.caFile; };
+          environment = lib.mkIf (acme.caFile != null) { LEGO_CA_CERTIFICATES = "${acme.caFile}"; };
         };
       };
     })

@@ -77,7 +77,7 @@ in
       "aistack-certbot@" = {
         description = "certbot, for aistack's certificate (%i)";
         startLimitIntervalSec = 0;
-        environment = lib.mkIf (acme.caFile != null) { REQUESTS_CA_BUNDLE = toString acme.caFile; };
+        environment = lib.mkIf (acme.caFile != null) { REQUESTS_CA_BUNDLE = "${acme.caFile}"; };
         serviceConfig =
           hardening.sandbox [
             hardening.relax.network
@@ -106,7 +106,11 @@ in
       aistack-tls-renew = {
         wantedBy = [ "multi-user.target" ];
         wants = [ "network-online.target" ];
-        after = [ "network-online.target" ];
+        # After it, though it is wanted by it: a boot does not wait for the CA.
+        after = [
+          "network-online.target"
+          "multi-user.target"
+        ];
       };
     };
 

@@ -13,16 +13,12 @@ from aistack.migrations.runner import migrate
 from aistack.settings.schema import Repository
 
 
-@pytest.fixture(scope="session", autouse=True)
-def programs() -> None:
-    for name, package in {"pgbackrest": "pgbackrest", "restic": "restic"}.items():
-        if shutil.which(name) is None:
-            pytest.fail(f"{name} is missing: apt-get install {package}", pytrace=False)
-
-
 @pytest.fixture(scope="session")
 def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """A host with two runs, a full and an incremental one; stopped, to be copied."""
+    for program in ("pgbackrest", "restic"):
+        if shutil.which(program) is None:
+            pytest.fail(f"{program} is missing: apt-get install {program}", pytrace=False)
     home = tmp_path_factory.mktemp("origin")
     open_up(home)
     host = Host(home, {"local": Repository(path=str(home / "local"))})

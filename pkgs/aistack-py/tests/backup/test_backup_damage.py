@@ -11,7 +11,7 @@ import anyio
 import pytest
 from backup_host import Host
 
-from aistack.backup import expire, places, wal
+from aistack.backup import catalogue, places, wal
 from aistack.backup.model import Physical
 from aistack.backup.restic import Restic
 from aistack.backup.verify import Verified, verify
@@ -77,7 +77,7 @@ def test_a_truncated_segment_is_found(host: Host) -> None:
 
 
 def test_a_segment_that_is_missing_is_found(host: Host) -> None:
-    backup = expire.read(host.settings.backup, "local").physical[0]
+    backup = catalogue.read(host.settings.backup, "local").physical[0]
     one(host, f"pgbackrest/archive/aistack/*/*/{backup.first_wal}-*").unlink()
     faults = verified(host).faults
     assert f"backup {backup.label} lacks 1 WAL segments of its own" in faults
@@ -103,7 +103,7 @@ def test_the_lock_of_a_killed_restic_holds_nobody_up(host: Host) -> None:
 def test_the_wrong_key_is_called_that(host: Host) -> None:
     (host.home / "key").write_text("another key\n")
     with pytest.raises(UnavailableError, match=r"backup\.key_file is not the key"):
-        expire.read(host.settings.backup, "local")
+        catalogue.read(host.settings.backup, "local")
     faults = verified(host).faults
     assert "backup.key_file is not the key" in faults[0]
 
@@ -111,7 +111,7 @@ def test_the_wrong_key_is_called_that(host: Host) -> None:
 def test_a_missing_key_is_named(host: Host) -> None:
     (host.home / "key").unlink()
     with pytest.raises(ConfigError, match=r"backup\.key_file"):
-        expire.read(host.settings.backup, "local")
+        catalogue.read(host.settings.backup, "local")
 
 
 def test_a_copy_of_the_key_is_checked(host: Host, tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_a_disk_that_fills_up_fails_only_its_own_repository(small: Host) -> None
     assert states[("local", "postgresql")] == "ok"
     assert states[("small", "postgresql")] == "failed"
     assert report.state == "partial"
-    assert len(expire.read(small.settings.backup, "local").physical) == 3
+    assert len(catalogue.read(small.settings.backup, "local").physical) == 3
 
 
 def physical(label: str, first: int, last: int) -> Physical:

@@ -13,9 +13,9 @@ from msgspec import structs
 
 from aistack.access.model import LOCAL_OPERATOR
 from aistack.backup import index, reconcile
+from aistack.backup.catalogue import RECORD
 from aistack.backup.model import Moment, RunRecord
 from aistack.backup.restic import Restic
-from aistack.backup.run import RECORD
 from aistack.cli.backup import hooks
 from aistack.errors import ConfigError, NotFoundError, UnavailableError
 from aistack.knowledge import vectors
@@ -113,7 +113,7 @@ async def test_snapshots_of_another_minor_version_are_not_loaded(
     )  # fmt: skip
 
     def restored(_self: Restic, _snapshot: str, into: Path) -> None:
-        into.mkdir()
+        into.mkdir(parents=True)
         (into / RECORD).write_bytes(msgspec.json.encode(record))
 
     monkeypatch.setattr(Restic, "restore", restored)

@@ -14,14 +14,14 @@ import psycopg
 import pytest
 from backup_host import KEY, PLAINTEXT, Host
 
-from aistack.backup import expire
+from aistack.backup import catalogue
+from aistack.backup.catalogue import RECORD
 from aistack.backup.drill import Drill, DrillReport
 from aistack.backup.lock import alone
 from aistack.backup.metrics import BackupMetrics
-from aistack.backup.model import Contents, RunRecord
+from aistack.backup.model import Contents, RunRecord, RunReport
 from aistack.backup.pgbackrest import PgBackRest
 from aistack.backup.restic import Restic
-from aistack.backup.run import RECORD
 from aistack.backup.store import Memory
 from aistack.cli.backup.shared import administrator
 from aistack.errors import ConflictError
@@ -34,7 +34,7 @@ KILLS = int(os.environ.get("AISTACK_BACKUP_KILLS", "3"))
 
 
 def contents(host: Host, name: str = "local") -> Contents:
-    return expire.read(host.settings.backup, name)
+    return catalogue.read(host.settings.backup, name)
 
 
 def record(host: Host, run: str) -> RunRecord:
@@ -104,6 +104,28 @@ def test_a_run_under_load_is_exact_to_the_row(host: Host) -> None:
     }  # fmt: skip
     assert result.ok
     assert result.rto_s is not None
+
+
+def test_a_writer_never_loses_a_deadlock_to_a_backup(host: Host) -> None:
+    """It writes the tables in the other order, and is in between when the run locks them."""
+    host.sql("create table a_first (n int); create table z_last (n int)")
+    with psycopg.connect(host.dsn) as writer:
+        writer.execute("insert into z_last values (1)")
+        run = threading.Thread(target=lambda: reports.append(host.backup()))
+        reports: list[RunReport] = []
+        run.start()
+        locked = (
+            "select count(*) from pg_locks where mode = 'ShareLock' and granted"
+            " and relation = 'a_first'::regclass"
+        )
+        while host.sql(locked) == [(0,)]:
+            time.sleep(0.01)
+        writer.execute("insert into a_first values (1)")
+        writer.commit()
+        run.join()
+    assert reports[0].state == "ok"
+    tables = {t.name: t.rows for t in record(host, reports[0].id).moment.tables}
+    assert (tables["public.a_first"], tables["public.z_last"]) == (1, 1)
 
 
 def test_a_drill_finds_what_does_not_agree_with_the_record(
@@ -197,6 +219,13 @@ def test_a_repository_that_is_away_does_not_hold_up_the_wal_of_another(
         ["/away/pgbackrest", f"pg_wal/{8:024X}"], ["/near/pgbackrest", f"pg_wal/{8:024X}"],
     ]  # fmt: skip
     assert calls[2:] == [["/near/pgbackrest", f"pg_wal/{10:024X}"]]
+    own.repositories["away"] = Repository(
+        kind="s3", path="/x", host="h", bucket="b", key_id_file="/none", key_secret_file="/none"
+    )
+    assert not PgBackRest(own).push(f"pg_wal/{9:024X}"), "nor does one without its secret"
+    assert ["/near/pgbackrest", f"pg_wal/{9:024X}"] in [
+        line.split() for line in (tmp_path / "calls").read_text().splitlines()
+    ]
     del own.repositories["away"]
     assert PgBackRest(own).push(f"pg_wal/{8:024X}")
 

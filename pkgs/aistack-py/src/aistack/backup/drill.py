@@ -19,11 +19,11 @@ from psycopg import AsyncConnection
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
 
-from aistack.backup import expire, index, moment, scratch, target
+from aistack.backup import catalogue, index, moment, scratch, target
 from aistack.backup.model import Contents, Kept, Physical, RunRecord
 from aistack.backup.pgbackrest import PgBackRest
 from aistack.backup.restic import Restic
-from aistack.backup.run import DUMP, RECORD
+from aistack.backup.run import DUMP
 from aistack.backup.store import Memory
 from aistack.embedded.postgres import find_binaries
 from aistack.errors import AistackError, NotFoundError, UnavailableError
@@ -31,11 +31,9 @@ from aistack.kit import process
 from aistack.settings.schema import Settings
 from aistack.stores.postgres import Postgres
 from aistack.stores.snapshots import Snapshots
-from aistack.stores.sqlfile import load_queries
 
 log = logging.getLogger(__name__)
 
-_QUERIES = load_queries("aistack.backup", "backup.sql")
 _HOUR_S = 3600
 _ROOM = 1.1
 _QDRANT_S = 60.0
@@ -81,7 +79,6 @@ class Drill:
     ) -> None:
         self._settings = settings
         self._own = settings.backup
-        self._postgres = postgres
         self._memory = Memory(postgres)
         self._say = say
         self._checks: list[Check] = []
@@ -95,13 +92,11 @@ class Drill:
             UnavailableError: it cannot be read, or there is no room for a restore.
         """
         started_at = datetime.now(UTC)
-        found = await asyncio.to_thread(expire.read, self._own, repository)
+        found = await asyncio.to_thread(catalogue.read, self._own, repository)
         backup, kept = _newest(found, run)
-        restic = Restic(self._own, repository)
-        text = await asyncio.to_thread(restic.read, kept.id, f"/{RECORD}")
-        record = msgspec.json.decode(text, type=RunRecord)
+        record = await asyncio.to_thread(catalogue.record, self._own, repository, kept)
         folder = Path(self._own.state_dir) / "drill"
-        rpo_s = await self._exposed()
+        rpo_s = await self._memory.exposed_s()
         _clear(folder)
         _room(folder.parent, backup, record)
         folder.mkdir(mode=0o700)
@@ -136,7 +131,7 @@ class Drill:
 
         async def restore() -> str:
             choice = target.choose(target.Target(run=record.id), [found])
-            wanted = [*choice.arguments, f"--recovery-option=restore_command={FETCH}"]
+            wanted = [*choice.arguments, f"--recovery-option=restore_command={scratch.FETCH}"]
             await asyncio.to_thread(
                 backrest.restore, found.repository, backup.label, wanted, archiving=False
             )
@@ -181,10 +176,6 @@ class Drill:
         if status != "ok":
             log.warning("drill: %s %s: %s", name, status, detail)
         self._checks.append(Check(name, status, round(perf_counter() - start, 2), detail))
-
-    async def _exposed(self) -> float | None:
-        rows = await self._postgres.fetch(_QUERIES["exposed"], {})
-        return round(rows[0]["seconds"], 1) if rows and rows[0]["seconds"] is not None else None
 
     async def _amcheck(self, dsn: str) -> str:
         parts = psycopg.conninfo.conninfo_to_dict(dsn)
@@ -242,10 +233,6 @@ class Drill:
             raise UnavailableError("; ".join(wrong[:5]))
         points = sum(one.points for one in record.collections)
         return f"{len(record.collections)} collections, {points} points, searches as recorded"
-
-
-FETCH = 'pgbackrest --no-config archive-get %f "%p"'
-"""A scratch server's restore_command: its environment has the rest."""
 
 
 class _SkippedError(AistackError):

@@ -5,7 +5,6 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime
 
-import msgspec
 from msgspec import Struct
 
 from aistack.backup.model import Contents, Part
@@ -40,12 +39,6 @@ class Plan(Struct, frozen=True):
     """restic snapshots that go."""
     archive: int
     """So many of the newest backups keep the WAL that follows them."""
-
-
-def read(settings: schema.Backup, repository: str) -> Contents:
-    """What a repository holds; blocks. Raises `UnavailableError` where it cannot be read."""
-    found = PgBackRest(settings).contents(repository)
-    return msgspec.structs.replace(found, kept=Restic(settings, repository).kept())
 
 
 def decide(contents: Contents, rules: schema.Retention, now: datetime) -> Plan:

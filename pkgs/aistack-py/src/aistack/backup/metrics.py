@@ -14,7 +14,7 @@ from aistack.stores.postgres import Postgres
 _NAMES = {"postgresql": "postgres", "index": "qdrant", "logical": "logical"}
 
 
-class BackupMetrics(StoredMetrics[Status]):
+class BackupMetrics(StoredMetrics[Status | None]):
     """When each part was last safe, how large and slow it was, and what the drills found."""
 
     readable = ("aistack_backup_metrics_readable", "Whether the last try to read them worked")
@@ -25,13 +25,13 @@ class BackupMetrics(StoredMetrics[Status]):
         self._settings = settings
         self._memory = Memory(postgres)
 
-    async def read(self) -> Status:
-        """What PostgreSQL remembers."""
-        return await look(self._settings, self._memory)
+    async def read(self) -> Status | None:
+        """What PostgreSQL remembers; it is not asked where there are no backups."""
+        return await look(self._settings, self._memory) if self._settings.repositories else None
 
     def families(self, found: Status | None) -> Iterator[Metric]:
         """As metrics; what never was is 0 where that is a time, and absent else."""
-        if found is None or not self._settings.repositories:
+        if found is None:
             return
         for part, name in _NAMES.items():
             at = last_success(found, part)
@@ -60,7 +60,7 @@ class BackupMetrics(StoredMetrics[Status]):
         if found.archive_lag_s is not None:
             yield GaugeMetricFamily(
                 "aistack_wal_archive_lag_seconds",
-                "Age of the oldest whole WAL segment that is in no repository",
+                "How long whole WAL segments have waited to be in every repository",
                 value=found.archive_lag_s,
             )
 

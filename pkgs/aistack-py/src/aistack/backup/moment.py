@@ -55,7 +55,7 @@ async def mark(postgres: Postgres, name: str) -> tuple[Moment, str]:
                 lsn, at = await _still(view, writer, tables, name)
                 exact = True
                 break
-            except psycopg.errors.LockNotAvailable:
+            except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
                 await view.rollback()
                 await asyncio.sleep(_LOCK_S)
         if at is None:
@@ -82,9 +82,13 @@ async def _still(
 
     Raises:
         psycopg.errors.LockNotAvailable: somebody writes for longer than we wait.
+        psycopg.errors.DeadlockDetected: somebody has what we want, and wants what we have.
     """
     async with writer.transaction():
-        await writer.execute(f"set local lock_timeout = '{_LOCK_S}s'")
+        # Whoever sees a deadlock first is the one who loses: us, never a writer.
+        await writer.execute(
+            f"set local lock_timeout = '{_LOCK_S}s'; set local deadlock_timeout = '50ms'"
+        )
         for table in tables:
             await writer.execute(sql.SQL("lock table {} in share mode").format(_ident(table)))
         await view.execute("begin isolation level repeatable read read only")

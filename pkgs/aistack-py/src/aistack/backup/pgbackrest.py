@@ -1,5 +1,6 @@
 """pgBackRest: physical backups, WAL and restores. Every call is one program; all methods block."""
 
+import logging
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -14,6 +15,8 @@ from aistack.backup.model import Contents, Physical, Type
 from aistack.errors import ConfigError, UnavailableError
 from aistack.kit import process
 from aistack.settings.schema import Backup
+
+log = logging.getLogger(__name__)
 
 _PROGRAM = "pgbackrest"
 _QUICK_S = 300
@@ -165,7 +168,14 @@ class PgBackRest:
     def _push(self, segment: str, names: Sequence[str]) -> list[bool]:
         ahead = {"PGBACKREST_ARCHIVE_ASYNC": "y", "PGBACKREST_ARCHIVE_TIMEOUT": str(_PUSH_S)}
         line: process.Command = [_PROGRAM, "--no-config", "archive-push", segment]
-        return process.together([(line, self.environment(name) | ahead) for name in names])
+        calls: dict[str, tuple[process.Command, dict[str, str]]] = {}
+        for name in names:
+            try:
+                calls[name] = (line, self.environment(name) | ahead)
+            except ConfigError as exc:  # a secret of this one is missing
+                log.warning("repository %s gets no WAL: %s", name, exc.detail)
+        saved = dict(zip(calls, process.together(list(calls.values())), strict=True))
+        return [saved.get(name, False) for name in names]
 
     def get(self, segment: str, into: str) -> NoReturn:
         """Fetch one WAL segment: PostgreSQL's restore_command."""

@@ -1,6 +1,5 @@
 """Restores: into a folder, or in place of the running database, which comes back if that fails."""
 
-import asyncio
 import logging
 import re
 import sys
@@ -12,12 +11,11 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
-from aistack.backup.lock import alone
 from aistack.backup.pgbackrest import PgBackRest
 from aistack.backup.restic import Restic
 from aistack.backup.target import Choice
 from aistack.embedded.postgres import find_binaries, server_major
-from aistack.errors import ConfigError, ConflictError, UnavailableError
+from aistack.errors import AistackError, ConfigError, ConflictError, NotFoundError, UnavailableError
 from aistack.kit import process
 from aistack.settings.schema import Backup
 
@@ -84,6 +82,8 @@ class Restored(Struct, kw_only=True):
     kept_aside: str | None = None
     """The data folder as it was before."""
     index: str = "not restored"
+    whole: bool = True
+    """Whether the index came along, too."""
 
 
 class Restorer:
@@ -107,8 +107,11 @@ class Restorer:
 
         Raises:
             ConflictError: the folder is not empty.
+            NotFoundError: the index alone is wanted, and the repository has none of that moment.
             UnavailableError: a repository cannot be read.
         """
+        if parts == "qdrant" and choice.index is None:
+            raise NotFoundError("no snapshots of the index are of that moment or before it")
         start = time.monotonic()
         if folder.exists() and any(folder.iterdir()):
             raise ConflictError(f"{folder} is not empty: a restore needs a folder of its own")
@@ -133,16 +136,18 @@ class Restorer:
             index=index,
         )
 
-    def in_place(self, choice: Choice, *, sure: bool) -> Restored:
-        """Replace the running database.
+    def in_place(self, choice: Choice, *, sure: bool, index: Callable[[], str] | None) -> Restored:
+        """Replace the running database; the caller holds the lock.
 
-        What uses the database is stopped, until `finish`. The old data folder is moved aside. It
-        comes back by itself where the restored server does not answer; killed half-way, it lies
+        What uses the database is stopped until all is in place. The old data folder is moved aside.
+        It comes back by itself where the restored server does not answer; killed half-way, it lies
         beside the data folder.
 
         Args:
             choice: what to restore.
             sure: also where the database lives.
+            index: brings the index along, when the server answers, and says what it did; None: it
+                stays as it is. That it fails is only told: the database is right.
 
         Raises:
             ConfigError: the folder of the database is not known, or the backup is of another major
@@ -163,8 +168,16 @@ class Restorer:
             raise ConflictError(
                 f"the database in {data} is in use: --yes replaces it (it is kept aside)"
             )
-        with alone(self._own.state_dir):
-            return self._replace(choice, data)
+        done = self._replace(choice, data)
+        try:
+            if index is not None:
+                self._say("the index")
+                done.index = index()
+        except AistackError as exc:
+            done.whole, done.index = False, f"FAILED, run aistack reindex: {exc.detail}"
+        finally:
+            self._units.start_users()
+        return done
 
     def _replace(self, choice: Choice, data: Path) -> Restored:
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -205,10 +218,6 @@ class Restorer:
             seconds=round(time.monotonic() - start, 2),
             kept_aside=str(aside) if aside.exists() else None,
         )
-
-    def finish(self) -> None:
-        """Start what uses the database: its index is in place, too."""
-        self._units.start_users()
 
     def _put_back(self, data: Path, aside: Path, stamp: str) -> None:
         self._say("that failed: putting the old database back")
@@ -263,8 +272,8 @@ class Restorer:
         raise UnavailableError("the restored PostgreSQL does not end its recovery")
 
 
-async def finish_index(config: Path, choice: Choice, user: process.User | None) -> str:
-    """Bring the index along, as the user of the database; returns what was done.
+def bring_index(config: Path, choice: Choice, user: process.User | None) -> str:
+    """Bring the index along, as the user of the database; blocks; returns what was done.
 
     By a process of its own: only that user may enter the database, and only root moves its files.
     """
@@ -272,4 +281,4 @@ async def finish_index(config: Path, choice: Choice, user: process.User | None) 
     if choice.index is not None:
         words.append(f"--snapshot={choice.index.id}")
     line: process.Command = [sys.executable, "-m", "aistack", "--config", config, *words]
-    return (await asyncio.to_thread(process.run, line, _RECOVER_S, user)).strip()
+    return process.run(line, _RECOVER_S, user).strip()

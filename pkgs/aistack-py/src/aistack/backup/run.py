@@ -19,7 +19,7 @@ from typing import Literal
 import msgspec
 
 from aistack import __version__
-from aistack.backup import index, moment, places
+from aistack.backup import catalogue, index, moment, places
 from aistack.backup.model import (
     CollectionState,
     Contents,
@@ -43,7 +43,6 @@ from aistack.stores.snapshots import Snapshots
 log = logging.getLogger(__name__)
 
 Kind = Literal["auto", "full", "diff", "incr", "logical"]
-RECORD = "run.json"
 DUMP = "database.dump"
 _GLOBALS_S = 600
 _LOOK_S = 0.2
@@ -144,12 +143,11 @@ class Runner:
                 await asyncio.to_thread(_make_folder, self._own.repositories[repository].path)
             await asyncio.to_thread(restic.create)
             await asyncio.to_thread(self._backrest.create_stanza, repository)
-            found = await asyncio.to_thread(self._backrest.contents, repository)
+            return await asyncio.to_thread(catalogue.read, self._own, repository)
         except AistackError as exc:
             self._failed(repository, "postgresql", exc, 0)
             self._failed(repository, "index", exc, 0)
             return None
-        return msgspec.structs.replace(found, kept=await asyncio.to_thread(restic.kept))
 
     def _type(self, kind: Kind, found: Contents | None, now: datetime) -> Type:
         if kind not in {"auto", "logical"}:
@@ -172,7 +170,9 @@ class Runner:
         try:
             await asyncio.to_thread(self._backrest.backup, repository, kind, run)
             found = await asyncio.to_thread(self._backrest.contents, repository)
-            (made,) = [one for one in found.physical if one.run == run]
+            made = next((one for one in found.physical if one.run == run), None)
+            if made is None:
+                raise UnavailableError("pgBackRest made a backup and does not list it")
         except AistackError as exc:
             self._failed(repository, "postgresql", exc, perf_counter() - start)
             return None
@@ -268,7 +268,7 @@ class Runner:
         logical: bool,
     ) -> None:
         """Everything besides PostgreSQL's files, into every repository that is there."""
-        (folder / RECORD).write_bytes(msgspec.json.format(msgspec.json.encode(record)))
+        (folder / catalogue.RECORD).write_bytes(msgspec.json.format(msgspec.json.encode(record)))
         (folder / "settings.json").write_bytes(
             msgspec.json.format(msgspec.json.encode(self._settings))
         )

@@ -19,6 +19,8 @@ from aistack.errors import UnavailableError
 from aistack.kit import process
 from aistack.settings.schema import Qdrant
 
+FETCH = 'pgbackrest --no-config archive-get %f "%p"'
+"""restore_command of what is restored for `postgres` here: its environment has the rest."""
 _START_S = 3600
 _LOOK_S = 0.1
 _LOG_LINES = 5

@@ -7,23 +7,11 @@ import msgspec
 from msgspec import Struct
 from psycopg.types.json import Jsonb
 
-from aistack.backup.model import RunRecord, RunReport, State, Type
+from aistack.backup.model import RunRecord, RunReport, Type
 from aistack.stores.postgres import Postgres
 from aistack.stores.sqlfile import load_queries
 
 _QUERIES = load_queries("aistack.backup", "backup.sql")
-
-
-class PastRun(Struct, frozen=True):
-    """A row of the runs."""
-
-    id: str
-    type: Type
-    state: State | None
-    """Null: under way, or killed."""
-    started_at: datetime
-    finished_at: datetime | None
-    report: dict[str, Any]
 
 
 class PartState(Struct, frozen=True):
@@ -108,10 +96,6 @@ class Memory:
             rto_s=rto_s, rpo_s=rpo_s, report=_json(report),
         )  # fmt: skip
 
-    async def runs(self, limit: int) -> list[PastRun]:
-        """The newest runs, newest first."""
-        return msgspec.convert(await self._fetch("runs", limit=limit), list[PastRun])
-
     async def parts(self, repositories: list[str]) -> list[PartState]:
         """Every part in each of these repositories."""
         rows = await self._fetch("parts", repositories=repositories)
@@ -138,6 +122,12 @@ class Memory:
             found = await connection.execute(_QUERIES["age"], {"repositories": repositories})
             row = await found.fetchone() or {}
         return row.get("seconds")
+
+    async def exposed_s(self) -> float | None:
+        """Seconds of writes that are in no repository yet."""
+        rows = await self._fetch("exposed")
+        seconds = rows[0]["seconds"] if rows else None
+        return round(seconds, 1) if seconds is not None else None
 
     async def archive_lag_s(self) -> float | None:
         """Seconds for which written WAL has not been safe; None: nothing is archived."""

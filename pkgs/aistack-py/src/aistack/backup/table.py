@@ -8,7 +8,6 @@ from pathlib import Path
 from psycopg.conninfo import conninfo_to_dict
 
 from aistack.backup import scratch
-from aistack.backup.drill import FETCH
 from aistack.backup.pgbackrest import PgBackRest
 from aistack.backup.restore import Restored
 from aistack.backup.target import Choice
@@ -37,7 +36,7 @@ def dump_table(
     file = into / f"{table}.sql"
     try:
         say(f"PostgreSQL from {choice.repository}, backup {choice.backup.label}")
-        wanted = [*choice.arguments, f"--recovery-option=restore_command={FETCH}"]
+        wanted = [*choice.arguments, f"--recovery-option=restore_command={scratch.FETCH}"]
         backrest.restore(choice.repository, choice.backup.label, wanted, archiving=False)
         with scratch.postgres(data, settings.dsn, backrest.environment(choice.repository)) as dsn:
             say(f"table {table}")

@@ -6,7 +6,7 @@ from time import perf_counter
 
 from msgspec import Struct
 
-from aistack.backup import expire, wal
+from aistack.backup import catalogue, expire, wal
 from aistack.backup.pgbackrest import PgBackRest
 from aistack.backup.restic import Restic
 from aistack.errors import AistackError
@@ -39,7 +39,7 @@ async def verify(
     faults: list[str] = []
     backups = 0
     try:
-        contents = await asyncio.to_thread(expire.read, settings, repository)
+        contents = await asyncio.to_thread(catalogue.read, settings, repository)
         backups = len(contents.physical)
         if not contents.physical:
             faults.append("it holds no backup")

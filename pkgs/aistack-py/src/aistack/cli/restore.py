@@ -5,9 +5,11 @@ from pathlib import Path
 
 import click
 
-from aistack.backup.restore import Parts, Restored, Restorer, Systemd, finish_index
+from aistack.backup.lock import alone
+from aistack.backup.restore import Parts, Restored, Restorer, Systemd, bring_index
 from aistack.backup.table import dump_table
 from aistack.backup.target import Choice, choose, target
+from aistack.cli import exits
 from aistack.cli.backup.shared import read_all, repository_option
 from aistack.cli.context import command, config_file, json_option, settings_of
 from aistack.cli.render import as_json, say, table
@@ -42,7 +44,7 @@ async def restore(
     yes: bool,
     dry_run: bool,
     json_: bool,
-) -> None:
+) -> int:
     """Restore PostgreSQL, and the index with it, to the last safe moment or to a given one.
 
     In place, the old data folder is kept beside the new one, and comes back by itself where the
@@ -57,25 +59,26 @@ async def restore(
     choice = choose(wanted, found)
     if rebuild_index:
         choice = Choice(choice.repository, choice.backup, choice.arguments, None)
-    _say_choice(choice)
+    _say_choice(choice, parts)
     if dry_run:
-        return
+        return exits.OK
     restorer = Restorer(settings.backup, Systemd(settings.backup.units), say)
     if name is not None and into is not None:
         done = dump_table(settings.backup, choice, name, into, say)
     elif into is not None:
         done = restorer.into(choice, into, parts)
     else:
-        done = restorer.in_place(choice, sure=yes)
-        if parts == "all":
-            say("the index")
-            user = process.owner(Path(settings.backup.data_dir))
-            done.index = await finish_index(config_file(ctx), choice, user)
-        restorer.finish()
+        user = process.owner(Path(settings.backup.data_dir))
+        config = config_file(ctx)
+        index = (lambda: bring_index(config, choice, user)) if parts == "all" else None
+        # No backup begins before all is in place.
+        with alone(settings.backup.state_dir):
+            done = restorer.in_place(choice, sure=yes, index=index)
     if json_:
         as_json(done)
     else:
         _tell(done)
+    return exits.OK if done.whole else exits.PARTIAL
 
 
 def _time(text: str | None) -> datetime | None:
@@ -102,13 +105,14 @@ def _parts(only: str | None, *, in_place: bool) -> tuple[Parts, str | None]:
     )
 
 
-def _say_choice(choice: Choice) -> None:
+def _say_choice(choice: Choice, parts: Parts) -> None:
     made = choice.backup
-    index = (
-        f"snapshots of run {choice.index.run}, then what changed since"
-        if choice.index
-        else "made anew from PostgreSQL by the running service"
-    )
+    if parts == "postgresql":
+        index = "left as it is"
+    elif choice.index:
+        index = f"snapshots of run {choice.index.run}, then what changed since"
+    else:
+        index = "made anew from PostgreSQL by the running service"
     say(f"from {choice.repository}: {made.type} backup {made.label}, {made.finished_at:%F %T %Z}")
     say(f"recovery: {' '.join(choice.arguments)}")
     say(f"index: {index}")

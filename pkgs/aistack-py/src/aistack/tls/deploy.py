@@ -28,6 +28,8 @@ _COMMAND_S = 60
 _PATIENCE_S = 10.0
 """New workers of nginx answer within it after a reload."""
 _PAUSE_S = 0.1
+_IN_A_ROW = 3
+"""Looks that must show the new one."""
 
 
 class Deployer:
@@ -136,8 +138,12 @@ class Deployer:
             return
         await self._command("nginx's reload", self._settings.reload_command)
         until = time.monotonic() + _PATIENCE_S
-        while (found := await self._serves(pair)) != "it":
-            if time.monotonic() > until:
+        seen = 0
+        # An old worker may answer once more behind a new one.
+        while seen < _IN_A_ROW:
+            found = await self._serves(pair)
+            seen = seen + 1 if found == "it" else 0
+            if found != "it" and time.monotonic() > until:
                 told = {"nobody": "nobody listens", "other": "another certificate is served"}[found]
                 raise ConflictError(f"after the reload {told} at {self._settings.served_at}")
             await asyncio.sleep(_PAUSE_S)

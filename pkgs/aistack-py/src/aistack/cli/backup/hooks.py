@@ -5,16 +5,11 @@ import shutil
 from pathlib import Path
 
 import click
-import msgspec
 
 from aistack.backup import index, reconcile
-from aistack.backup.lock import alone
-from aistack.backup.model import RunRecord
+from aistack.backup.catalogue import restored_record
 from aistack.backup.restic import Restic
-from aistack.backup.run import RECORD
-from aistack.cli.backup.shared import (
-    administrator,
-)
+from aistack.cli.backup.shared import administrator
 from aistack.cli.context import command, settings_of
 from aistack.cli.render import say
 from aistack.errors import AistackError, NotFoundError, UnavailableError
@@ -30,7 +25,7 @@ from aistack.stores.snapshots import Snapshots
 @click.pass_context
 @command
 async def restore_index(ctx: click.Context, repository: str, snapshot: str | None) -> None:
-    """Bring the index to a restored database; `aistack restore` calls it as the right user."""
+    """Bring the index to a restored database; `aistack restore` calls it, and holds the lock."""
     settings = settings_of(ctx)
     if settings.qdrant.path is not None:
         click.echo("rebuilt by the service (local mode)")
@@ -51,17 +46,16 @@ async def _restore_index(
         raise NotFoundError("there are none of that time")
     restic = Restic(settings.backup, repository)
     folder = Path(settings.backup.state_dir) / "restore"
-    with alone(f"{settings.backup.state_dir}/restore.d"):
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        await asyncio.to_thread(restic.restore, snapshot, folder)
+        record = restored_record(folder)
+        ours, theirs = await snapshots.version(), record.versions.get("qdrant", "")
+        if ours.split(".")[:2] != theirs.split(".")[:2]:
+            raise UnavailableError(f"they are of Qdrant {theirs}, the server is {ours}")
+        await index.restore(snapshots, record.collections, folder)
+    finally:
         shutil.rmtree(folder, ignore_errors=True)
-        try:
-            await asyncio.to_thread(restic.restore, snapshot, folder)
-            record = msgspec.json.decode((folder / RECORD).read_bytes(), type=RunRecord)
-            ours, theirs = await snapshots.version(), record.versions.get("qdrant", "")
-            if ours.split(".")[:2] != theirs.split(".")[:2]:
-                raise UnavailableError(f"they are of Qdrant {theirs}, the server is {ours}")
-            await index.restore(snapshots, record.collections, folder)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
     qdrant = Qdrant(settings.qdrant)
     async with administrator(settings) as postgres:
         try:

@@ -4,12 +4,9 @@ import asyncio
 from datetime import UTC, datetime
 
 import click
-import msgspec
 
-from aistack.backup import expire as expiry
+from aistack.backup import catalogue, expire as expiry
 from aistack.backup.model import RunRecord
-from aistack.backup.restic import Restic
-from aistack.backup.run import RECORD
 from aistack.backup.status import Status, look
 from aistack.backup.store import Memory
 from aistack.cli import exits
@@ -133,9 +130,8 @@ async def _record(settings: Settings, run: str, repository: str | None) -> RunRe
     for contents in found:
         for one in contents.kept:
             if one.run == run and one.part == "index":
-                restic = Restic(settings.backup, contents.repository)
-                text = await asyncio.to_thread(restic.read, one.id, f"/{RECORD}")
-                return msgspec.json.decode(text, type=RunRecord)
+                where = (settings.backup, contents.repository, one)
+                return await asyncio.to_thread(catalogue.record, *where)
     raise NotFoundError(f"no run {run}: aistack backup list")
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import click
 import msgspec
 
-from aistack.backup import expire as expiry, places
+from aistack.backup import catalogue, expire as expiry, places
 from aistack.backup.model import Contents
 from aistack.cli.render import say
 from aistack.errors import NotFoundError, UnavailableError
@@ -73,7 +73,7 @@ async def read_all(settings: Settings, repository: str | None) -> tuple[list[Con
     found, away = [], 0
     for name in names_of(settings, repository):
         try:
-            found.append(await asyncio.to_thread(expiry.read, settings.backup, name))
+            found.append(await asyncio.to_thread(catalogue.read, settings.backup, name))
         except UnavailableError as exc:
             say(f"{name}: {exc.detail}")
             away += 1
@@ -87,7 +87,7 @@ async def expire_all(settings: Settings, names: Sequence[str]) -> list[str]:
     late = []
     for name in names:
         try:
-            contents = await asyncio.to_thread(expiry.read, settings.backup, name)
+            contents = await asyncio.to_thread(catalogue.read, settings.backup, name)
             todo = expiry.decide(contents, settings.backup.retention, datetime.now(UTC))
             await expiry.apply(settings.backup, todo)
         except UnavailableError as exc:
