@@ -24,6 +24,7 @@ _COMMANDS = {
     "migrate": "aistack.cli.migrate:migrate",
     "keys": "aistack.cli.keys:keys",
     "config": "aistack.cli.config:config",
+    "mixin": "aistack.cli.mixin:mixin",
 }
 
 
