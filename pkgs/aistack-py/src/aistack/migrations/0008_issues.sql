@@ -58,6 +58,8 @@ create table issue_occurrences (
     source     text not null,
     primary key (issue, slot)
 );
+-- For what came before and after a generation; without it each look reads all that is kept.
+create index issue_occurrences_of_host on issue_occurrences (host, at);
 
 -- Occurrences in each five minutes, counted from 1970 on: whole numbers are cheap to compute with.
 create table issue_rates (
