@@ -252,7 +252,9 @@ def _together(rows: list[Row], window: timedelta) -> list[Pair]:
         both = len(one & other)
         # What is there in every span says nothing about another: its expectation is as high.
         expected = len(one) * len(other) / number
-        if both >= _FEWEST_SPANS and (chance := tail(both, expected)) < _TOGETHER:
+        if both < _FEWEST_SPANS or both <= expected:
+            continue  # most pairs, and the chance of as few is dear to compute
+        if (chance := tail(both, expected)) < _TOGETHER:
             names = sorted((rows[a]["component"], rows[b]["component"]))
             pairs.append(Pair(names[0], names[1], both, expected, chance))
     return sorted(pairs, key=lambda pair: (pair.chance, pair.one, pair.other))[:_LISTED]
