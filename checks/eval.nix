@@ -509,6 +509,47 @@ let
         .systemd.services.aistack-backup-verify.serviceConfig.PrivateNetwork;
       expected = false;
     };
+    # A service tells of the age of backups; the rest of that section is the jobs' own.
+    testRetentionRestartsNobody = {
+      expr =
+        lib.filter
+          (
+            name:
+            settingsFile name backedUp != settingsFile name (backups {
+              retention.daily = 9;
+            })
+          )
+          [
+            "aistack-aidb"
+            "aistack-coordinator"
+            "aistack-gc"
+            "aistack-health"
+            "aistack-issue@"
+          ];
+      expected = [ ];
+    };
+    testServicesKnowTheAgeOfBackups = {
+      expr = settingsFile "aistack-aidb" backedUp != settingsFile "aistack-aidb" enabled;
+      expected = true;
+    };
+    testASectionOfOthersRestartsNobody = {
+      expr =
+        lib.filter
+          (
+            name:
+            settingsFile name enabled != settingsFile name (with' {
+              settings.later.key = 1;
+            })
+          )
+          [
+            "aistack-aidb"
+            "aistack-coordinator"
+            "aistack-gc"
+            "aistack-health"
+            "aistack-issue@"
+          ];
+      expected = [ ];
+    };
     testServicesHaveNoSecretOfBackups = {
       expr = lib.filter (lib.hasInfix "backup") (
         lib.concatMap (name: backedUp.systemd.services.${name}.serviceConfig.LoadCredential) [

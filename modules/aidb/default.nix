@@ -51,13 +51,6 @@ in
         "aistack-${instance.name}" = httpService {
           name = "aidb";
           description = "knowledge base (AIDB)";
-          others = [
-            "coordinator"
-            "gc"
-            "host"
-            "learning"
-            "tls"
-          ];
           instance = instance.name;
           inherit (instance) port;
         };

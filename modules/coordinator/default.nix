@@ -54,12 +54,6 @@ in
     systemd.services.aistack-coordinator = httpService {
       name = "coordinator";
       description = "coordinator";
-      others = [
-        "aidb"
-        "gc"
-        "host"
-        "tls"
-      ];
     };
   };
 }

@@ -11,15 +11,6 @@ let
   at = "services.aistack.gc";
   base = import ../lib/stack-unit.nix { inherit config lib pkgs; } {
     name = "gc";
-    others = [
-      "aidb"
-      "backup"
-      "coordinator"
-      "health"
-      "host"
-      "issues"
-      "tls"
-    ];
   };
 
   # The schema's bound too, but said by the option.

@@ -10,15 +10,6 @@ let
   own = cfg.health;
   base = import ../lib/stack-unit.nix { inherit config lib pkgs; } {
     name = "health";
-    others = [
-      "aidb"
-      "backup"
-      "coordinator"
-      "gc"
-      "issues"
-      "learning"
-      "tls"
-    ];
   };
 in
 {

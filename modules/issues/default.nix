@@ -17,16 +17,6 @@ let
     removeAttrs
       (import ../lib/stack-unit.nix { inherit config lib pkgs; } {
         name = "issues";
-        others = [
-          "aidb"
-          "backup"
-          "coordinator"
-          "gc"
-          "health"
-          "host"
-          "learning"
-          "tls"
-        ];
       })
       [
         "after"
