@@ -7,6 +7,7 @@
 }:
 let
   cfg = config.services.aistack;
+  credentials = import ../lib/credentials.nix { inherit lib; };
   hardening = import ../lib/hardening.nix { inherit lib; };
   backups = import ../backups/unit.nix { inherit config lib pkgs; };
 
@@ -31,7 +32,7 @@ let
       User = "aistack";
       Group = "aistack";
       SupplementaryGroups = cfg.socketGroups;
-      LoadCredential = cfg.loadCredential;
+      LoadCredential = credentials.load cfg.credentials;
     }
     // lib.optionalAttrs cfg.issues.enable {
       StateDirectory = "aistack-issues";
@@ -50,7 +51,7 @@ let
       PrivateUsers = false;
       StateDirectory = "aistack-tls";
       StateDirectoryMode = "0755";
-      LoadCredential = cfg.loadCredential ++ cfg.tls.loadCredential;
+      LoadCredential = credentials.load (cfg.credentials // cfg.tls.credentials);
     };
 
   text = value: if lib.isBool value then lib.boolToYesNo value else toString value;

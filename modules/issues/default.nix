@@ -10,6 +10,7 @@ let
   own = cfg.issues;
   at = "services.aistack.issues";
   inherit (own) notify;
+  credentials = import ../lib/credentials.nix { inherit lib; };
   handler = "aistack-issue@";
 
   # It waits for nothing and starts nothing: what it tells of may be just what it would need.
@@ -163,7 +164,7 @@ in
           ExecStart = "${lib.getExe cfg.package} issues record --unit %i";
           SupplementaryGroups = cfg.socketGroups ++ [ "systemd-journal" ];
           # A secret whose file is missing may be why the unit failed: then it is blank here.
-          SetCredential = map (name: "${name}:\\n") (lib.attrNames cfg.credentials);
+          SetCredential = credentials.orBlank cfg.credentials;
           StateDirectory = "aistack-issues";
           StateDirectoryMode = "0700";
           TimeoutStartSec = 60;

@@ -22,6 +22,7 @@
 }:
 let
   cfg = config.services.aistack;
+  credentials = import ./credentials.nix { inherit lib; };
   hardening = import ./hardening.nix { inherit lib; };
   sections = import ./sections.nix { inherit lib; };
   settingsFile = import ./settings-file.nix { inherit lib pkgs cfg; };
@@ -70,6 +71,6 @@ in
       User = "aistack";
       Group = "aistack";
       SupplementaryGroups = cfg.socketGroups;
-      LoadCredential = cfg.loadCredential;
+      LoadCredential = credentials.load cfg.credentials;
     };
 }

@@ -11,6 +11,7 @@
 let
   cfg = config.services.aistack;
   own = cfg.tls;
+  credentials = import ../lib/credentials.nix { inherit lib; };
   hardening = import ../lib/hardening.nix { inherit lib; };
   settingsFile = import ../lib/settings-file.nix { inherit lib pkgs cfg; };
   systemctl = lib.getExe' config.systemd.package "systemctl";
@@ -37,11 +38,9 @@ let
         Group = config.services.nginx.group;
         StateDirectory = "aistack-tls";
         StateDirectoryMode = "0755";
-        LoadCredential =
-          own.loadCredential
-          ++ lib.optional (
-            cfg.postgresql.passwordFile != null
-          ) "postgres-password:${cfg.postgresql.passwordFile}";
+        LoadCredential = credentials.load (
+          own.credentials // credentials.only [ "postgres-password" ] cfg.credentials
+        );
         TimeoutStartSec = "30min";
       };
   };
@@ -105,11 +104,11 @@ in
       description = "Where nginx reads its certificate.";
     };
 
-    loadCredential = lib.mkOption {
-      type = lib.types.listOf lib.types.str;
-      default = [ ];
+    credentials = lib.mkOption {
+      type = lib.types.attrsOf lib.types.externalPath;
+      default = { };
       internal = true;
-      description = "LoadCredential= of the units that deploy.";
+      description = "Name of a credential of the units that deploy -> the file that holds it.";
     };
   };
 
