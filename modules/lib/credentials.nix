@@ -3,6 +3,9 @@
 #   serviceConfig.LoadCredential = credentials.load (credentials.only [ "postgres-password" ] all);
 { lib }:
 {
+  # The setting that names one; null where no file is.
+  reference = name: file: if file == null then null else "credential:${name}";
+
   only = names: lib.filterAttrs (name: _: lib.elem name names);
 
   load = lib.mapAttrsToList (name: file: "${name}:${file}");

@@ -11,9 +11,9 @@
 let
   cfg = config.services.aistack;
   own = cfg.tls;
-  credentials = import ../lib/credentials.nix { inherit lib; };
   hardening = import ../lib/hardening.nix { inherit lib; };
   settingsFile = import ../lib/settings-file.nix { inherit lib pkgs cfg; };
+  unit = import ./unit.nix { inherit config lib; };
   systemctl = lib.getExe' config.systemd.package "systemctl";
   nginx = config.systemd.services.nginx.serviceConfig;
 
@@ -25,22 +25,12 @@ let
       settingsFile "aistack-tls.toml" { inherit (cfg.settings) postgres tls; }
     );
     serviceConfig =
-      hardening.sandbox [
-        # It tells systemd to reload nginx, and its authority's key is root's.
-        hardening.relax.root
+      unit.deployer [
         # It looks at what nginx serves, and records its runs.
         (if cfg.postgresql.createLocally then hardening.relax.loopback else hardening.relax.network)
       ]
       // {
         Type = "oneshot";
-        Slice = "aistack.slice";
-        # nginx's workers read the key by it.
-        Group = config.services.nginx.group;
-        StateDirectory = "aistack-tls";
-        StateDirectoryMode = "0755";
-        LoadCredential = credentials.load (
-          own.credentials // credentials.only [ "postgres-password" ] cfg.credentials
-        );
         TimeoutStartSec = "30min";
       };
   };
