@@ -32,11 +32,17 @@ in
       }
     ];
 
-    services.aistack.settings.coordinator = {
-      host = own.address;
-      port = own.port;
-      workers = own.workers;
-      allowed_hosts = own.allowedHosts;
+    services.aistack.settings = {
+      coordinator = {
+        host = own.address;
+        port = own.port;
+        workers = own.workers;
+        allowed_hosts = own.allowedHosts;
+      };
+      host = {
+        units = [ "aistack-coordinator.service" ];
+        services.coordinator = "http://${own.endpoint}";
+      };
     };
 
     networking.firewall.allowedTCPPorts =

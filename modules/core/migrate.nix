@@ -17,6 +17,8 @@ let
 in
 {
   config = lib.mkIf cfg.enable {
+    services.aistack.settings.host.units = [ "aistack-migrate.service" ];
+
     systemd.services.aistack-migrate = {
       description = "aistack database schema and admin key";
       wantedBy = [ "aistack.target" ];

@@ -123,6 +123,13 @@ in
       hard_max_age_days = own.hardMaxAgeDays;
     };
 
+    services.aistack.settings.host = lib.mkIf own.enable {
+      units = [ "aistack-gc.service" ];
+      timers = [ "aistack-gc.timer" ];
+      # Another schedule has another age; whoever sets it knows which.
+      jobs = lib.mkIf (own.schedule == "*-*-* 02:00:00") { gc = 49; };
+    };
+
     systemd.services.aistack-gc = lib.mkIf own.enable (
       base
       // {

@@ -77,6 +77,7 @@ in
     services.aistack = {
       credentials = given { postgres-password = store.passwordFile; };
 
+      settings.host.units = lib.mkIf store.createLocally [ "postgresql.service" ];
       settings.postgres = given {
         dsn = if store.url != null then store.url else "host=/run/postgresql dbname=aistack user=aistack";
         password_file = credentials.reference "postgres-password" store.passwordFile;

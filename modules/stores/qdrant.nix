@@ -75,6 +75,7 @@ in
     services.aistack = {
       credentials = given { qdrant-api-key = store.apiKeyFile; };
 
+      settings.host.units = lib.mkIf store.createLocally [ "qdrant.service" ];
       settings.qdrant = {
         url =
           if store.createLocally then "http://${service.host}:${toString service.http_port}" else store.url;

@@ -75,6 +75,7 @@ in
       socketGroups = lib.mkIf store.createLocally [ server.group ];
       credentials = given { redis-password = store.passwordFile; };
 
+      settings.host.units = lib.mkIf store.createLocally [ "redis-aistack.service" ];
       settings.redis = given {
         url = if store.createLocally then "unix://${server.unixSocket}" else store.url;
         password_file = credentials.reference "redis-password" store.passwordFile;

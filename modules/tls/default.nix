@@ -104,6 +104,19 @@ in
 
   config = lib.mkIf own.enabled {
     services.aistack.settings = {
+      host = {
+        units = [
+          "nginx.service"
+          "aistack-tls.service"
+          "aistack-tls-renew.service"
+        ];
+        timers = [ "aistack-tls-renew.timer" ];
+        ports = [
+          "${cfg.nginx.localAddress}:${toString cfg.nginx.httpPort}"
+          own.servedAt
+        ];
+        jobs.tls_renew = 25;
+      };
       health.certificates = [ "${cfg.nginx.domain}@${own.servedAt}" ];
       tls = {
         inherit (own) provider names folder;
