@@ -17,7 +17,7 @@ in
 {
   devShell = self.devShells.${system}.default;
   docs = import ./docs.nix { inherit pkgs packages; };
-  eval = import ./eval.nix { inherit lib pkgs self; };
+  eval = import ./eval { inherit lib pkgs self; };
   example = example.system.build.toplevel;
   formatting = import ./formatting.nix { inherit lib pkgs; };
   package = import ./package.nix { inherit (packages) aistack; };

@@ -25,13 +25,19 @@ in
   };
 
   config = lib.mkIf cfg.enable {
-    services.aistack.settings.aidb = {
-      host = own.address;
-      port = own.port;
-      workers = own.workers;
-      allowed_hosts = own.allowedHosts;
-      instances = own.instances + lib.length own.hosts;
-      drain_s = own.drainSeconds;
+    services.aistack.settings = {
+      aidb = {
+        host = own.address;
+        port = own.port;
+        workers = own.workers;
+        allowed_hosts = own.allowedHosts;
+        instances = own.instances + lib.length own.hosts;
+        drain_s = own.drainSeconds;
+      };
+      host = {
+        units = map (instance: "aistack-${instance.name}.service") own.processes;
+        services.aidb = "http://${own.endpoint}";
+      };
     };
 
     networking.firewall.allowedTCPPorts =
@@ -51,13 +57,6 @@ in
         "aistack-${instance.name}" = httpService {
           name = "aidb";
           description = "knowledge base (AIDB)";
-          others = [
-            "coordinator"
-            "gc"
-            "host"
-            "learning"
-            "tls"
-          ];
           instance = instance.name;
           inherit (instance) port;
         };

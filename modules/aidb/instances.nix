@@ -120,6 +120,15 @@ in
       client may ask more often than settings.rate_limits says. Set services.aistack.redis.
     '';
 
+    services.aistack.settings.host = {
+      units = [ "aistack-balancer.service" ];
+      instances = lib.listToAttrs (
+        map (
+          instance: lib.nameValuePair instance.name "http://127.0.0.1:${toString instance.port}"
+        ) own.processes
+      );
+    };
+
     systemd.services =
       lib.genAttrs (map (lib.removeSuffix ".service") units) (_: {
         partOf = [ "aistack-aidb-instances.service" ];

@@ -8,6 +8,7 @@
 let
   cfg = config.services.aistack;
   own = cfg.backups;
+  credentials = import ../lib/credentials.nix { inherit lib; };
   settingsFile = import ../lib/settings-file.nix { inherit lib pkgs cfg; };
 
   # A path that stays: neither an upgrade of aistack nor another setting restarts PostgreSQL, and
@@ -38,9 +39,9 @@ in
     };
 
     systemd.services.postgresql.serviceConfig = {
-      LoadCredential = lib.mapAttrsToList (name: file: "${name}:${file}") own.credentials;
+      LoadCredential = credentials.load own.credentials;
       # Without its file each is blank: then no WAL is saved, and says why, but the database runs.
-      SetCredential = map (name: "${name}:\\n") (lib.attrNames own.credentials);
+      SetCredential = credentials.orBlank own.credentials;
       # One that is not mounted does not keep the database from running either.
       ReadWritePaths = [ own.stateDir ] ++ map (folder: "-${folder}") own.folders;
     };

@@ -2,6 +2,7 @@
 # of PostgreSQL alone; the services know names only.
 { config, lib, ... }:
 let
+  given = import ../lib/given.nix { inherit lib; };
   cfg = config.services.aistack;
   own = cfg.backups;
   at = "services.aistack.backups.repositories";
@@ -55,7 +56,7 @@ let
 
   settingsOf =
     name: repository:
-    lib.filterAttrs (_: value: value != null) {
+    given {
       inherit (repository)
         kind
         path

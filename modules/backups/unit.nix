@@ -8,16 +8,16 @@
 let
   cfg = config.services.aistack;
   own = cfg.backups;
+  credentials = import ../lib/credentials.nix { inherit lib; };
   hardening = import ../lib/hardening.nix { inherit lib; };
 
   # The index is asked for its snapshots; the other stores' secrets are of no use here.
-  credentials =
-    own.credentials // lib.filterAttrs (name: _: name == "qdrant-api-key") cfg.credentials;
+  secrets = own.credentials // credentials.only [ "qdrant-api-key" ] cfg.credentials;
   common = {
     Slice = "aistack.slice";
-    LoadCredential = lib.mapAttrsToList (name: file: "${name}:${file}") credentials;
+    LoadCredential = credentials.load secrets;
     # What lacks its secret is told; the other repositories have theirs.
-    SetCredential = map (name: "${name}:\\n") (lib.attrNames own.credentials);
+    SetCredential = credentials.orBlank own.credentials;
   };
 in
 {

@@ -32,11 +32,17 @@ in
       }
     ];
 
-    services.aistack.settings.coordinator = {
-      host = own.address;
-      port = own.port;
-      workers = own.workers;
-      allowed_hosts = own.allowedHosts;
+    services.aistack.settings = {
+      coordinator = {
+        host = own.address;
+        port = own.port;
+        workers = own.workers;
+        allowed_hosts = own.allowedHosts;
+      };
+      host = {
+        units = [ "aistack-coordinator.service" ];
+        services.coordinator = "http://${own.endpoint}";
+      };
     };
 
     networking.firewall.allowedTCPPorts =
@@ -54,12 +60,6 @@ in
     systemd.services.aistack-coordinator = httpService {
       name = "coordinator";
       description = "coordinator";
-      others = [
-        "aidb"
-        "gc"
-        "host"
-        "tls"
-      ];
     };
   };
 }

@@ -7,50 +7,42 @@
 }:
 let
   cfg = config.services.aistack;
+  credentials = import ../lib/credentials.nix { inherit lib; };
   hardening = import ../lib/hardening.nix { inherit lib; };
   backups = import ../backups/unit.nix { inherit config lib pkgs; };
+  tls = import ../tls/unit.nix { inherit config lib; };
 
+  # What is imported may lie in /tmp or in a home, where its owner lets others read it.
+  seesFiles = {
+    PrivateTmp = false;
+    ProtectHome = "read-only";
+  };
   # The command works as the services do: same user, same credentials, same sandbox, no rights of
   # root. Files to import must therefore be readable by the user aistack.
-  sandbox =
-    relaxations:
-    hardening.sandbox (
-      relaxations
-      ++ [
-        {
-          # What is imported may lie in /tmp or in a home, where its owner lets others read it.
-          PrivateTmp = false;
-          ProtectHome = "read-only";
-        }
-      ]
-    );
   asTheServices =
-    sandbox [ hardening.relax.network ]
+    hardening.sandbox [
+      hardening.relax.network
+      seesFiles
+    ]
     // {
       Slice = "aistack.slice";
       User = "aistack";
       Group = "aistack";
       SupplementaryGroups = cfg.socketGroups;
-      LoadCredential = cfg.loadCredential;
+      LoadCredential = credentials.load cfg.credentials;
     }
     // lib.optionalAttrs cfg.issues.enable {
       StateDirectory = "aistack-issues";
       StateDirectoryMode = "0700";
     };
-  # The certificate's folder and the reload of nginx are root's; still it has no capability.
   forCertificates =
-    sandbox [
+    tls.deployer [
       hardening.relax.network
-      hardening.relax.root
+      seesFiles
     ]
     // {
-      Slice = "aistack.slice";
-      Group = config.services.nginx.group;
       # systemd-run knows only yes and no.
       PrivateUsers = false;
-      StateDirectory = "aistack-tls";
-      StateDirectoryMode = "0755";
-      LoadCredential = cfg.loadCredential ++ cfg.tls.loadCredential;
     };
 
   text = value: if lib.isBool value then lib.boolToYesNo value else toString value;

@@ -1,8 +1,5 @@
 # The secrets of the stack, by the names under which its units receive them.
-{ config, lib, ... }:
-let
-  cfg = config.services.aistack;
-in
+{ lib, ... }:
 {
   options.services.aistack.credentials = lib.mkOption {
     type = lib.types.attrsOf lib.types.externalPath;
@@ -19,14 +16,5 @@ in
     default = [ ];
     internal = true;
     description = "Groups of the local stores whose sockets the services reach.";
-  };
-
-  options.services.aistack.loadCredential = lib.mkOption {
-    type = lib.types.listOf lib.types.str;
-    internal = true;
-    readOnly = true;
-    default = lib.mapAttrsToList (name: file: "${name}:${file}") cfg.credentials;
-    defaultText = lib.literalMD "all credentials";
-    description = "LoadCredential= of a unit that reads the whole settings file.";
   };
 }

@@ -7,6 +7,7 @@
 }:
 let
   cfg = config.services.aistack;
+  credentials = import ../lib/credentials.nix { inherit lib; };
   hardening = import ../lib/hardening.nix { inherit lib; };
   settingsFile = import ../lib/settings-file.nix { inherit lib pkgs cfg; };
 
@@ -16,6 +17,8 @@ let
 in
 {
   config = lib.mkIf cfg.enable {
+    services.aistack.settings.host.units = [ "aistack-migrate.service" ];
+
     systemd.services.aistack-migrate = {
       description = "aistack database schema and admin key";
       wantedBy = [ "aistack.target" ];
@@ -48,11 +51,12 @@ in
             "${lib.getExe cfg.package} keys ensure admin --scope admin --key-file credential:admin-key"
           ];
           # A blank one stands in for a generated key whose file was put away.
-          LoadCredential = [
-            "admin-key:${adminKeyFile}"
-          ]
-          ++ lib.optional (database.passwordFile != null) "postgres-password:${database.passwordFile}";
-          SetCredential = lib.optional (cfg.adminKeyFile == null) "admin-key:\\n";
+          LoadCredential = credentials.load (
+            { admin-key = adminKeyFile; } // credentials.only [ "postgres-password" ] cfg.credentials
+          );
+          SetCredential = lib.optionals (cfg.adminKeyFile == null) (
+            credentials.orBlank { admin-key = adminKeyFile; }
+          );
           Restart = "on-failure";
           RestartPreventExitStatus = 4;
           RestartSec = 2;

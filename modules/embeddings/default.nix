@@ -3,6 +3,8 @@
 { config, lib, ... }:
 let
   cfg = config.services.aistack;
+  credentials = import ../lib/credentials.nix { inherit lib; };
+  given = import ../lib/given.nix { inherit lib; };
   emb = cfg.embeddings;
   at = "services.aistack.embeddings";
   enabled = emb.endpoint != null;
@@ -63,13 +65,11 @@ in
     ];
 
     services.aistack = lib.mkIf enabled {
-      credentials = lib.mkIf (emb.apiKeyFile != null) { embeddings-api-key = emb.apiKeyFile; };
+      credentials = given { embeddings-api-key = emb.apiKeyFile; };
 
-      settings.embeddings = {
+      settings.embeddings = given {
         inherit (emb) endpoint model dimension;
-      }
-      // lib.optionalAttrs (emb.apiKeyFile != null) {
-        api_key_file = "credential:embeddings-api-key";
+        api_key_file = credentials.reference "embeddings-api-key" emb.apiKeyFile;
       };
     };
   };

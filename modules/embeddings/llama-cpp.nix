@@ -40,6 +40,8 @@ in
       ];
     };
 
+    services.aistack.settings.host.units = [ "llama-cpp.service" ];
+
     services.aistack.embeddings = {
       endpoint = lib.mkDefault "http://127.0.0.1:${toString local.port}/v1";
       model = lib.mkDefault (lib.removeSuffix ".gguf" (baseNameOf local.model));

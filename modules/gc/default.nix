@@ -8,18 +8,10 @@
 let
   cfg = config.services.aistack;
   own = cfg.gc;
+  given = import ../lib/given.nix { inherit lib; };
   at = "services.aistack.gc";
   base = import ../lib/stack-unit.nix { inherit config lib pkgs; } {
     name = "gc";
-    others = [
-      "aidb"
-      "backup"
-      "coordinator"
-      "health"
-      "host"
-      "issues"
-      "tls"
-    ];
   };
 
   # The schema's bound too, but said by the option.
@@ -120,17 +112,22 @@ in
 
   config = lib.mkIf cfg.enable {
     # Also without the timer: the rules are those of a run by hand, too.
-    services.aistack.settings.gc = {
+    services.aistack.settings.gc = given {
       max_age_days = own.maxAgeDays;
       min_value = own.minValue;
       max_solutions = own.maxSolutions;
       max_fraction = own.maxFraction;
       trash_days = own.trashDays;
-      # TOML has no null, and the key left out means the default.
+      # Left out it would mean the default.
       interactions_days = if own.interactionsDays != null then own.interactionsDays else 0;
-    }
-    // lib.optionalAttrs (own.hardMaxAgeDays != null) {
       hard_max_age_days = own.hardMaxAgeDays;
+    };
+
+    services.aistack.settings.host = lib.mkIf own.enable {
+      units = [ "aistack-gc.service" ];
+      timers = [ "aistack-gc.timer" ];
+      # Another schedule has another age; whoever sets it knows which.
+      jobs = lib.mkIf (own.schedule == "*-*-* 02:00:00") { gc = 49; };
     };
 
     systemd.services.aistack-gc = lib.mkIf own.enable (

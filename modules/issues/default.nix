@@ -10,6 +10,8 @@ let
   own = cfg.issues;
   at = "services.aistack.issues";
   inherit (own) notify;
+  credentials = import ../lib/credentials.nix { inherit lib; };
+  given = import ../lib/given.nix { inherit lib; };
   handler = "aistack-issue@";
 
   # It waits for nothing and starts nothing: what it tells of may be just what it would need.
@@ -17,16 +19,6 @@ let
     removeAttrs
       (import ../lib/stack-unit.nix { inherit config lib pkgs; } {
         name = "issues";
-        others = [
-          "aidb"
-          "backup"
-          "coordinator"
-          "gc"
-          "health"
-          "host"
-          "learning"
-          "tls"
-        ];
       })
       [
         "after"
@@ -129,32 +121,24 @@ in
     ];
 
     services.aistack = {
-      credentials = lib.filterAttrs (_: file: file != null) {
+      credentials = given {
         issues-webhook-url = notify.webhookUrlFile;
         issues-ntfy-url = notify.ntfyUrlFile;
         issues-ntfy-token = notify.ntfyTokenFile;
       };
 
-      settings.issues = {
+      settings.issues = given {
         most = own.maxIssues;
-      }
-      // lib.optionalAttrs own.enable { spool = "/var/lib/aistack-issues"; }
-      // {
-        notify = {
+        spool = if own.enable then "/var/lib/aistack-issues" else null;
+        notify = given {
           per_hour = notify.perHour;
           mail_from = notify.mailFrom;
+          mail_to = notify.mailTo;
           sendmail = "${notify.sendmail}";
-        }
-        // lib.optionalAttrs (notify.webhookUrlFile != null) {
-          webhook_url_file = "credential:issues-webhook-url";
-        }
-        // lib.optionalAttrs (notify.ntfyUrlFile != null) {
-          ntfy_url_file = "credential:issues-ntfy-url";
-        }
-        // lib.optionalAttrs (notify.ntfyTokenFile != null) {
-          ntfy_token_file = "credential:issues-ntfy-token";
-        }
-        // lib.optionalAttrs (notify.mailTo != null) { mail_to = notify.mailTo; };
+          webhook_url_file = credentials.reference "issues-webhook-url" notify.webhookUrlFile;
+          ntfy_url_file = credentials.reference "issues-ntfy-url" notify.ntfyUrlFile;
+          ntfy_token_file = credentials.reference "issues-ntfy-token" notify.ntfyTokenFile;
+        };
       };
     };
 
@@ -173,7 +157,7 @@ in
           ExecStart = "${lib.getExe cfg.package} issues record --unit %i";
           SupplementaryGroups = cfg.socketGroups ++ [ "systemd-journal" ];
           # A secret whose file is missing may be why the unit failed: then it is blank here.
-          SetCredential = map (name: "${name}:\\n") (lib.attrNames cfg.credentials);
+          SetCredential = credentials.orBlank cfg.credentials;
           StateDirectory = "aistack-issues";
           StateDirectoryMode = "0700";
           TimeoutStartSec = 60;

@@ -3,7 +3,6 @@
 #   (import ../lib/http-service.nix { inherit config lib pkgs; }) {
 #     name = "aidb";              # its section of the settings, and its options below services.aistack
 #     description = "...";
-#     others = [ "coordinator" ]; # sections that it does not read
 #     instance = "aidb-1";        # one of several on this host,
 #     port = 8101;                # and where it listens on loopback
 #   }
@@ -15,7 +14,6 @@
 {
   name,
   description,
-  others,
   instance ? name,
   port ? null,
 }:
@@ -24,8 +22,7 @@ let
   own = cfg.settings.${name};
   behindBalancer = port != null;
   base = import ./stack-unit.nix { inherit config lib pkgs; } {
-    name = instance;
-    inherit others;
+    inherit name instance;
     onLoopback = behindBalancer || cfg.${name}.onLoopback;
     settings =
       cfg.settings

@@ -2,10 +2,10 @@
 #
 #   let
 #     base = import ../lib/stack-unit.nix { inherit config lib pkgs; } {
-#       name = "aidb";              # of the settings file
-#       others = [ "coordinator" ]; # sections that it does not read
-#       inherit (own) onLoopback;   # left out by a unit that nobody connects to
-#       settings = ...;             # left out by a unit that has no settings of its own
+#       name = "aidb";            # its sections of the settings: see sections.nix
+#       instance = "aidb-1";      # of the settings file; left out by all but one of several
+#       inherit (own) onLoopback; # left out by a unit that nobody connects to
+#       settings = ...;           # left out by a unit that has no settings of its own
 #     };
 #   in
 #   base // { serviceConfig = base.serviceConfig // { ExecStart = ...; }; }
@@ -16,20 +16,22 @@
 }:
 {
   name,
-  others,
+  instance ? name,
   onLoopback ? true,
   settings ? config.services.aistack.settings,
 }:
 let
   cfg = config.services.aistack;
+  credentials = import ./credentials.nix { inherit lib; };
   hardening = import ./hardening.nix { inherit lib; };
+  sections = import ./sections.nix { inherit lib; };
   settingsFile = import ./settings-file.nix { inherit lib pkgs cfg; };
 
   remoteEndpoint =
     cfg.embeddings.endpoint != null
     && builtins.match "https?://(127\\..*|localhost[:/].*|\\[::1].*)" cfg.embeddings.endpoint == null;
   notifies =
-    !lib.elem "issues" others
+    sections.reads name "issues"
     && lib.any (target: target != null) [
       cfg.issues.notify.webhookUrlFile
       cfg.issues.notify.ntfyUrlFile
@@ -57,7 +59,7 @@ in
 
   # The file's name changes with its text: a setting that this reads restarts it, others do not.
   environment.AISTACK_CONFIG = toString (
-    settingsFile "aistack-${name}.toml" (removeAttrs settings others)
+    settingsFile "aistack-${instance}.toml" (sections.of name settings)
   );
 
   serviceConfig =
@@ -69,6 +71,6 @@ in
       User = "aistack";
       Group = "aistack";
       SupplementaryGroups = cfg.socketGroups;
-      LoadCredential = cfg.loadCredential;
+      LoadCredential = credentials.load cfg.credentials;
     };
 }

@@ -2,6 +2,8 @@
 { config, lib, ... }:
 let
   cfg = config.services.aistack;
+  credentials = import ../lib/credentials.nix { inherit lib; };
+  given = import ../lib/given.nix { inherit lib; };
   store = cfg.postgresql;
   at = "services.aistack.postgresql";
 in
@@ -73,13 +75,12 @@ in
     };
 
     services.aistack = {
-      credentials = lib.mkIf (store.passwordFile != null) { postgres-password = store.passwordFile; };
+      credentials = given { postgres-password = store.passwordFile; };
 
-      settings.postgres = {
+      settings.host.units = lib.mkIf store.createLocally [ "postgresql.service" ];
+      settings.postgres = given {
         dsn = if store.url != null then store.url else "host=/run/postgresql dbname=aistack user=aistack";
-      }
-      // lib.optionalAttrs (store.passwordFile != null) {
-        password_file = "credential:postgres-password";
+        password_file = credentials.reference "postgres-password" store.passwordFile;
       };
     };
   };

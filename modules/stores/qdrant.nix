@@ -2,6 +2,7 @@
 { config, lib, ... }:
 let
   cfg = config.services.aistack;
+  given = import ../lib/given.nix { inherit lib; };
   store = cfg.qdrant;
   at = "services.aistack.qdrant";
   inherit (config.services.qdrant.settings) service;
@@ -72,8 +73,9 @@ in
     };
 
     services.aistack = {
-      credentials = lib.mkIf (store.apiKeyFile != null) { qdrant-api-key = store.apiKeyFile; };
+      credentials = given { qdrant-api-key = store.apiKeyFile; };
 
+      settings.host.units = lib.mkIf store.createLocally [ "qdrant.service" ];
       settings.qdrant = {
         url =
           if store.createLocally then "http://${service.host}:${toString service.http_port}" else store.url;

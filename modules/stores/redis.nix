@@ -2,6 +2,8 @@
 { config, lib, ... }:
 let
   cfg = config.services.aistack;
+  credentials = import ../lib/credentials.nix { inherit lib; };
+  given = import ../lib/given.nix { inherit lib; };
   store = cfg.redis;
   at = "services.aistack.redis";
   server = config.services.redis.servers.aistack;
@@ -71,14 +73,13 @@ in
 
     services.aistack = {
       socketGroups = lib.mkIf store.createLocally [ server.group ];
-      credentials = lib.mkIf (store.passwordFile != null) { redis-password = store.passwordFile; };
+      credentials = given { redis-password = store.passwordFile; };
 
-      settings.redis =
-        lib.optionalAttrs store.createLocally { url = "unix://${server.unixSocket}"; }
-        // lib.optionalAttrs (store.url != null) { url = store.url; }
-        // lib.optionalAttrs (store.passwordFile != null) {
-          password_file = "credential:redis-password";
-        };
+      settings.host.units = lib.mkIf store.createLocally [ "redis-aistack.service" ];
+      settings.redis = given {
+        url = if store.createLocally then "unix://${server.unixSocket}" else store.url;
+        password_file = credentials.reference "redis-password" store.passwordFile;
+      };
     };
   };
 }

@@ -132,6 +132,7 @@ in
             certificate_file = "${directory}/fullchain.pem";
             key_file = "${directory}/key.pem";
           };
+        settings.host.timers = [ "acme-renew-${domain}.timer" ];
         tls.webroot = lib.mkIf (acme.dnsProvider == null) "/var/lib/acme/acme-challenge";
       };
 

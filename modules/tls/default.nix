@@ -13,6 +13,7 @@ let
   own = cfg.tls;
   hardening = import ../lib/hardening.nix { inherit lib; };
   settingsFile = import ../lib/settings-file.nix { inherit lib pkgs cfg; };
+  unit = import ./unit.nix { inherit config lib; };
   systemctl = lib.getExe' config.systemd.package "systemctl";
   nginx = config.systemd.services.nginx.serviceConfig;
 
@@ -24,24 +25,12 @@ let
       settingsFile "aistack-tls.toml" { inherit (cfg.settings) postgres tls; }
     );
     serviceConfig =
-      hardening.sandbox [
-        # It tells systemd to reload nginx, and its authority's key is root's.
-        hardening.relax.root
+      unit.deployer [
         # It looks at what nginx serves, and records its runs.
         (if cfg.postgresql.createLocally then hardening.relax.loopback else hardening.relax.network)
       ]
       // {
         Type = "oneshot";
-        Slice = "aistack.slice";
-        # nginx's workers read the key by it.
-        Group = config.services.nginx.group;
-        StateDirectory = "aistack-tls";
-        StateDirectoryMode = "0755";
-        LoadCredential =
-          own.loadCredential
-          ++ lib.optional (
-            cfg.postgresql.passwordFile != null
-          ) "postgres-password:${cfg.postgresql.passwordFile}";
         TimeoutStartSec = "30min";
       };
   };
@@ -105,16 +94,29 @@ in
       description = "Where nginx reads its certificate.";
     };
 
-    loadCredential = lib.mkOption {
-      type = lib.types.listOf lib.types.str;
-      default = [ ];
+    credentials = lib.mkOption {
+      type = lib.types.attrsOf lib.types.externalPath;
+      default = { };
       internal = true;
-      description = "LoadCredential= of the units that deploy.";
+      description = "Name of a credential of the units that deploy -> the file that holds it.";
     };
   };
 
   config = lib.mkIf own.enabled {
     services.aistack.settings = {
+      host = {
+        units = [
+          "nginx.service"
+          "aistack-tls.service"
+          "aistack-tls-renew.service"
+        ];
+        timers = [ "aistack-tls-renew.timer" ];
+        ports = [
+          "${cfg.nginx.localAddress}:${toString cfg.nginx.httpPort}"
+          own.servedAt
+        ];
+        jobs.tls_renew = 25;
+      };
       health.certificates = [ "${cfg.nginx.domain}@${own.servedAt}" ];
       tls = {
         inherit (own) provider names folder;

@@ -68,10 +68,10 @@ in
           certificate_file = "credential:tls-certificate";
           key_file = "credential:tls-key";
         };
-        tls.loadCredential = [
-          "tls-certificate:${own.certificateFile}"
-          "tls-key:${own.certificateKeyFile}"
-        ];
+        tls.credentials = {
+          tls-certificate = own.certificateFile;
+          tls-key = own.certificateKeyFile;
+        };
       };
     })
   ];

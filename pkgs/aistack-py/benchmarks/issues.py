@@ -134,19 +134,23 @@ async def measure(folder: Path, rounds: int) -> dict[str, Any]:
 
 
 def fill(dsn: str) -> None:
-    """100,000 issues of 200 components with 500,000 spans in a week, most of them of a few."""
+    """100,000 issues of 200 components with 500,000 spans in a week, most of them of a few.
+
+    Each with its kept events, half a million in all, on a host that had 40 generations.
+    """
     chance = random.Random(1)  # noqa: S311 - figures, not secrets
     now = datetime.now(UTC)
     with psycopg.connect(dsn) as conn, conn.cursor() as cursor:
         cursor.execute("truncate issues cascade")
         columns = "fingerprint_version, fingerprint, kind, title, component, severity, category,"
-        columns += " first_seen, last_seen, count, last_host"
+        columns += " first_seen, last_seen, count, last_host, first_generation"
         with cursor.copy(f"copy issues ({columns}) from stdin") as copy:  # type: ignore[arg-type]
             for n in range(ISSUES):
                 first = now - timedelta(hours=chance.uniform(1, 1000))
                 told = (f"error {n}", f"part{n % 200}", "medium", "other")
                 count = chance.randint(1, 9)
-                copy.write_row((1, n.to_bytes(16, "big"), "E", *told, first, now, count, "kb"))
+                row = (1, n.to_bytes(16, "big"), "E", *told, first, now, count, "kb", n % 40 + 1)
+                copy.write_row(row)
         cursor.execute("select min(id) from issues")
         first_id = (cursor.fetchone() or (0,))[0]
         spans = {(n, chance.randrange(2016)) for n in range(ISSUES)}
@@ -156,9 +160,20 @@ def fill(dsn: str) -> None:
         with cursor.copy("copy issue_rates (issue, bucket, count) from stdin") as copy:
             for issue, span in spans:
                 copy.write_row((first_id + issue, last - span, chance.randint(1, 9)))
+        cursor.execute(
+            "insert into issue_occurrences (issue, slot, number, at, message, stack, context, host,"
+            " generation, source)"
+            " select id, n - 1, n, last_seen - random() * (last_seen - first_seen), 'no answer',"
+            " repeat(md5(id::text), 30), '{\"n\": 1}', 'kb', n, 'http'"
+            " from issues, generate_series(1, count) n"
+        )
+        cursor.execute(
+            "insert into issue_generations (host, generation, at)"
+            " select 'kb', n, now() - interval '1 day' * (40 - n) from generate_series(1, 40) n"
+        )
         conn.commit()
         conn.autocommit = True
-        cursor.execute("vacuum analyze issues, issue_rates")
+        cursor.execute("vacuum analyze issues, issue_rates, issue_occurrences")
 
 
 if __name__ == "__main__":

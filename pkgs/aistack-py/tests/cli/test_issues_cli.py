@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from test_cli import config
 
 from aistack.cli.main import main
+from aistack.issues.spool import Spool
 from aistack.settings.schema import Settings
 
 __all__ = ["config"]  # a fixture
@@ -56,7 +57,7 @@ def test_from_recording_to_a_regression(spooling: Path, tmp_path: Path) -> None:
     assert "password=[redacted]" in told
     run(spooling, "issues", "resolve", str(first), "-m", "cable", "--in-generation", "1")
     assert "no answer" not in run(spooling, "issues", "list")
-    record(spooling, "no answer from 10.0.0.3", "--component", "aidb")
+    record(spooling, "no answer from 10.0.0.3", "--component", "aidb", "--tag", "net")
     assert "open (came back)" in run(
         spooling, "issues", "list", "--regressed", "--severity", "high"
     )
@@ -93,6 +94,36 @@ def test_events_wait_while_the_database_is_away(spooling: Path, settings: Settin
     run(spooling, "issues", "drain")
     (found,) = json.loads(run(spooling, "issues", "list", "--json"))["issues"]
     assert found["count"] == 2
+
+
+def test_another_process_may_store_it(spooling: Path, tmp_path: Path) -> None:
+    with Spool(tmp_path / "s", 2**24).draining() as reader:
+        assert reader is not None
+        done = CliRunner().invoke(main, ["--config", str(spooling), "issues", "record", "x"])
+    assert done.exit_code == 0
+    assert "another process stores it now" in done.stderr
+
+
+@pytest.mark.parametrize("since", ["999999d", "999999w"])
+def test_a_span_beyond_the_calendar_is_an_error_of_use(spooling: Path, since: str) -> None:
+    told = run(spooling, "issues", "list", "--since", since, code=2)
+    assert "more than a calendar has" in told
+    assert "more than a calendar has" in run(
+        spooling, "issues", "mute", "1", "--until", "999999w", code=2
+    )
+
+
+def test_nobody_is_told_of_what_is_imported(
+    spooling: Path, tmp_path: Path, settings: Settings
+) -> None:
+    spooling.write_text(spooling.read_text() + '[issues.notify]\nmail_to = "ops@example.org"\n')
+    file = tmp_path / "events.jsonl"
+    file.write_text('{"message": "of last year", "source": "command"}\n')
+    run(spooling, "issues", "import", str(file))
+    with psycopg.connect(settings.postgres.dsn) as conn:
+        assert conn.execute("select count(*) from issue_notices").fetchone() == (0,)
+        record(spooling, "of today")
+        assert conn.execute("select count(*) from issue_notices").fetchone() == (1,)
 
 
 def test_what_is_exported_can_be_imported(spooling: Path, tmp_path: Path) -> None:

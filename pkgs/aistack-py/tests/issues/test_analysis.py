@@ -1,6 +1,7 @@
 """What the counts say: spikes, trends, components that fail together, generations."""
 
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from aistack.issues.model import Event, IssueChange, IssueFilter
 from aistack.issues.plots import plots
 from aistack.issues.report import page
 from aistack.issues.store import Issues
-from aistack.issues.suggest import suggestions
+from aistack.issues.suggest import _RULES, suggestions
 from aistack.settings import schema
 from aistack.stores.postgres import Postgres
 
@@ -146,6 +147,30 @@ async def test_suggestions_quote_and_name_a_page(issues: Issues, postgres: Postg
     assert "3 times" in told.evidence
     assert "No space left" in told.evidence
     assert told.runbook == "docs/explanation/health.md"
+
+
+@pytest.mark.parametrize(
+    ("message", "runbook"),
+    [
+        ("aistack-backup.service failed: exit-code", "docs/how-to/back-up.md"),
+        ("pgbackrest: cannot reach PostgreSQL", "docs/how-to/back-up.md"),
+        ("the certificate ran out", "docs/how-to/get-certificates.md"),
+        ("postgresql.service failed: oom-kill", "docs/reference/configuration.md"),
+    ],
+)
+async def test_a_suggestion_fits_what_is_wrong(
+    issues: Issues, postgres: Postgres, message: str, runbook: str
+) -> None:
+    await issues.ingest([event(message, at=ago(1), component="x")])
+    (told,) = suggestions(await look(postgres))
+    assert told.runbook == runbook
+
+
+def test_every_page_that_is_named_is_there() -> None:
+    docs = Path(__file__).parents[4]
+    named = [rule.runbook for rule in _RULES if rule.runbook]
+    assert named
+    assert [page for page in named if not (docs / page).is_file()] == []
 
 
 async def test_the_page_has_all_and_nothing_from_elsewhere(

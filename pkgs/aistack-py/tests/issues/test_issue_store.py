@@ -8,7 +8,7 @@ import pytest
 from makings import NOW, event
 
 from aistack.errors import InvalidError, NotFoundError
-from aistack.issues import fingerprint as module
+from aistack.issues import fingerprint as module, intake, store
 from aistack.issues.intake import Place
 from aistack.issues.model import Event, IssueChange, IssueFilter
 from aistack.issues.store import Issues
@@ -208,6 +208,36 @@ async def test_eviction_leaves_what_matters(postgres: Postgres) -> None:
     assert "lj" not in left, "resolved ones go first, however new"
     assert "ac" not in left, "then those seen longest ago"
     assert "lh" in left
+
+
+async def test_two_that_evict_take_no_more_than_the_excess(postgres: Postgres) -> None:
+    both = [Issues(postgres, Signer(b"s"), schema.Issues(most=100)) for _ in range(2)]
+    await both[0].ingest([event(f"{a}{b}", at=NOW) for a in "abcdefghijkl" for b in "abcdefghij"])
+    assert sum(await asyncio.gather(*(one.tidy(NOW) for one in both))) == 20
+    async with postgres.transaction() as conn:
+        await intake.rows_of(conn, "try_tidy", {"lock": store._LOCK})
+        await both[0].ingest([event("too much", at=NOW)])
+        assert await both[0].tidy(NOW) == 0, "another process does it"
+    assert await both[0].tidy(NOW) == 1
+
+
+async def test_rings_that_were_larger_are_cut_at_a_start(
+    issues: Issues, postgres: Postgres
+) -> None:
+    await issues.ingest([event(context={"n": n}) for n in range(5)])
+    smaller = Issues(postgres, Signer(b"s"), schema.Issues(occurrences=2))
+    await smaller.fit()
+    number = (await only(issues)).id
+    assert len((await issues.get(number)).occurrences) == 2
+
+
+async def test_tags_are_those_of_the_newest_event(issues: Issues) -> None:
+    await issues.ingest([event(tags=("b", "a", "")), event(tags=("old",), at=NOW)])
+    assert (await only(issues)).tags == ["a", "b"]
+    await later(issues, tags=("c",))
+    assert (await only(issues)).tags == ["c"]
+    await issues.ingest([event(tags=("late",), at=NOW)])
+    assert (await only(issues)).tags == ["c"]
 
 
 async def test_a_new_version_leaves_old_groups_alone(

@@ -1,5 +1,6 @@
 """Who is told of what: new, regressed and spiking issues, so many an hour, by three ways."""
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -109,7 +110,7 @@ async def test_the_hour_has_a_bound_and_says_what_it_held_back(
     async with postgres.transaction() as conn:
         await conn.execute(
             "update issue_notices set ended_at = ended_at - interval '1 hour',"
-            " at = at - interval '1 hour' where result is not null"
+            " begun_at = begun_at - interval '1 hour' where result is not null"
         )
     await issues.ingest([event("i")])
     assert await one.send() == 1
@@ -172,3 +173,70 @@ async def test_who_dies_over_it_leaves_it_to_be_sent_again(
         await conn.execute("update issue_notices set next_try = now()")
     assert await notifier.send() == 1
     assert len(hook.got) == 1
+
+
+async def due_again(postgres: Postgres) -> None:
+    async with postgres.transaction() as conn:
+        await conn.execute("update issue_notices set next_try = now() where result is null")
+
+
+async def test_a_dead_channel_does_not_silence_what_comes_later(
+    issues: Issues, postgres: Postgres, hook: Hook, url_file: str
+) -> None:
+    notifier = Notifier(postgres, Notify(webhook_url_file=url_file, per_hour=2))
+    hook.status = 500
+    await issues.ingest([event("a"), event("b")])
+    assert await notifier.send() == 0
+    async with postgres.transaction() as conn:
+        await conn.execute("update issue_notices set begun_at = begun_at - interval '61 minutes'")
+    hook.status = 200
+    await issues.ingest([event("c"), event("d"), event("e")])
+    assert await notifier.send() == 2, "the two that wait for another try take no place of new ones"
+    await due_again(postgres)
+    assert await notifier.send() == 2, "they are tried again though the hour's bound is reached"
+    held = await postgres.fetch("select from issue_notices where result = 'held_back'", {})
+    assert len(held) == 1
+
+
+async def test_only_the_channel_that_failed_is_tried_again(
+    issues: Issues, postgres: Postgres, hook: Hook, url_file: str, tmp_path: Path
+) -> None:
+    sendmail, mails = tmp_path / "sendmail", tmp_path / "mails"
+    sendmail.write_text(f"#!/bin/sh\ncat > /dev/null; echo sent >> {mails}\n")
+    sendmail.chmod(0o755)
+    notifier = Notifier(
+        postgres,
+        Notify(webhook_url_file=url_file, mail_to="ops@example.org", sendmail=str(sendmail)),
+    )
+    hook.status = 500
+    await issues.ingest([event()])
+    for _ in range(2):
+        assert await notifier.send() == 0
+        await due_again(postgres)
+    hook.status = 200
+    assert await notifier.send() == 1
+    assert len(hook.got) == 3
+    assert mails.read_text() == "sent\n"
+
+
+async def test_an_evicted_issue_is_not_told(
+    issues: Issues, postgres: Postgres, hook: Hook, url_file: str
+) -> None:
+    notifier = Notifier(postgres, Notify(webhook_url_file=url_file))
+    await issues.ingest([event()])
+    (notice,) = await notifier._claim()
+    async with postgres.transaction() as conn:
+        await conn.execute("delete from issues")
+    assert not await notifier._tell(notice)
+    assert hook.got == []
+
+
+async def test_two_that_announce_at_once_tell_once(
+    issues: Issues, postgres: Postgres, url_file: str
+) -> None:
+    notifiers = [Notifier(postgres, Notify(webhook_url_file=url_file)) for _ in range(4)]
+    await issues.ingest([event()])
+    (issue,) = (await issues.list(IssueFilter())).issues
+    await asyncio.gather(*(one.announce([issue.id], "spiking") for one in notifiers))
+    found = await postgres.fetch("select from issue_notices where reason = 'spiking'", {})
+    assert len(found) == 1

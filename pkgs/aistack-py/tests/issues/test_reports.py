@@ -12,6 +12,7 @@ import time
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,10 @@ async def test_alertmanager_posts_alerts(stack: Stack) -> None:
         for _ in range(2):
             answer = await client.post("/v1/issues/alertmanager", json=ALERTS, headers=headers)
             assert (answer.status_code, answer.json()) == (202, {"events": 1})
-    found = (await only(stack)).issue
+    detail = await only(stack)
+    found = detail.issue
+    assert datetime.now(UTC) - found.last_seen < timedelta(minutes=1), "it fires still"
+    assert detail.occurrences[0].context["starts_at"].startswith("2026-01-08T10:00:00")
     assert (found.title, found.count) == ("HighErrorRate: 12 % of requests fail", 2)
     assert (found.component, found.severity, found.last_host) == ("aidb", "critical", "kb")
 
@@ -234,6 +238,12 @@ def test_what_is_no_envelope(body: bytes) -> None:
         return
     with pytest.raises(InvalidError):
         sentry.envelope(body, "1")
+
+
+def test_an_envelope_of_newlines_takes_no_time_to_speak_of() -> None:
+    begun = time.process_time()
+    assert sentry.envelope(b"{}" + b"\n" * 2**24, "1") == []
+    assert time.process_time() - begun < 1, "one copy of 16 MiB, not 16 million"
 
 
 def test_compression_is_bounded() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from msgspec import Meta, Struct, structs
 from starlette.exceptions import HTTPException
@@ -17,6 +19,7 @@ from aistack.issues.model import Category, Event, Frame, Severity
 if TYPE_CHECKING:
     from aistack.wiring import Stack
 
+_Read = TypeVar("_Read")
 _Name = Annotated[str, Meta(max_length=200)]
 
 
@@ -78,7 +81,7 @@ async def report_issue(stack: Stack, _principal: Principal, call: Call) -> Recor
 
 
 async def report_alerts(stack: Stack, _principal: Principal, call: Call) -> Taken:
-    """Record what fires; what is over resolves nothing."""
+    """Record what fires now; what is over is passed over and resolves nothing."""
     events = events_of(call.body)
     await stack.tracker.recorder.take(events)
     return Taken(len(events))
@@ -86,22 +89,28 @@ async def report_alerts(stack: Stack, _principal: Principal, call: Call) -> Take
 
 async def report_envelope(stack: Stack, _principal: Principal, call: Call) -> SentryId:
     """Record the events of an envelope; its other items are passed over."""
-    events = sentry.envelope(_unpacked(stack, call), call.path["project"])
+    events = await _read(sentry.envelope, stack, call)
     await stack.tracker.recorder.take(events)
     return SentryId(events[0].id if events else "")
 
 
 async def report_store(stack: Stack, _principal: Principal, call: Call) -> SentryId:
     """Record one event of Sentry's older form."""
-    event = sentry.stored(_unpacked(stack, call), call.path["project"])
+    event = await _read(sentry.stored, stack, call)
     await stack.tracker.recorder.take([event])
     return SentryId(event.id)
 
 
-def _unpacked(stack: Stack, call: Call) -> bytes:
+async def _read(parse: Callable[[bytes, str], _Read], stack: Stack, call: Call) -> _Read:
+    """What a body holds; in a thread, since a large one takes a second of other requests."""
     coding = call.headers.get("content-encoding", "")
+    most = stack.settings.limits.body_bytes
+
+    def read() -> _Read:
+        return parse(sentry.unpacked(call.body, coding, most), call.path["project"])
+
     try:
-        return sentry.unpacked(call.body, coding, stack.settings.limits.body_bytes)
+        return await asyncio.to_thread(read)
     except NotImplementedError as exc:
         raise HTTPException(415, "the content encoding must be gzip, deflate or none") from exc
 

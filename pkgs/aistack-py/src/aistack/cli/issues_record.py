@@ -13,6 +13,7 @@ from aistack.cli.render import as_json, say
 from aistack.errors import InvalidError, UnavailableError
 from aistack.issues.model import CATEGORIES, SEVERITIES, Event
 from aistack.issues.recorder import Recorder, redactor_of, spool_of
+from aistack.issues.store import Issues
 from aistack.issues.systemd import failure
 from aistack.issues.tracker import open_tracker
 from aistack.settings.schema import Settings
@@ -67,32 +68,42 @@ async def record(
             stack=stack.read() if stack else "",
             **given,
         )
-    issue = await _record(settings_of(ctx), event)
+    issue, told = await _record(settings_of(ctx), event)
     if json_:
         as_json({"issue": issue})
-    elif issue is not None:
-        say(f"recorded as issue {issue}: aistack issues show {issue}")
     else:
-        say("the event waits in the spool: it is stored when the database answers")
+        say(told)
 
 
-async def _record(settings: Settings, event: Event) -> int | None:
-    """Into the spool first: what happens now is safe, whatever happens then."""
+async def _record(settings: Settings, event: Event) -> tuple[int | None, str]:
+    """Into the spool first: what happens now is safe, whatever happens then.
+
+    Returns:
+        The issue, if it is known yet, and what became of the event in words.
+    """
     spool = spool_of(settings)
     if spool is None:
         async with open_tracker(settings) as tracker:
             prepared = tracker.recorder.prepare(event)
             await tracker.recorder.record([prepared])
-            return await tracker.issues.find(prepared)
+            return _as(await tracker.issues.find(prepared))
     recorder = Recorder(redactor_of(settings), spool)
     prepared = recorder.prepare(event)
     recorder.spool([prepared])
     try:
         async with open_tracker(settings) as tracker:
-            await tracker.drain()
-            return await tracker.issues.find(prepared)
+            if await tracker.drain() is None:
+                return None, "the event is in the spool: another process stores it now"
+            return _as(await tracker.issues.find(prepared))
     except UnavailableError:
-        return None
+        return None, "the event waits in the spool: it is stored when the database answers"
+
+
+def _as(issue: int | None) -> tuple[int | None, str]:
+    if issue is None:
+        # Only where a writer held the newest segment just now.
+        return None, "the event is in the spool: the next round stores it"
+    return issue, f"recorded as issue {issue}: aistack issues show {issue}"
 
 
 @click.command("drain")
@@ -115,7 +126,7 @@ async def drain(ctx: click.Context) -> None:
 async def import_issues(ctx: click.Context, file: Path) -> int:
     """Record events of a file of JSON lines, as `issues export --events` writes them.
 
-    A line that is none is named, skipped, and gives exit code 3.
+    Nobody is told of them. A line that is none is named, skipped, and gives exit code 3.
     """
     decoder = msgspec.json.Decoder(Event)
     stored = skipped = 0
@@ -132,14 +143,15 @@ async def import_issues(ctx: click.Context, file: Path) -> int:
                     skipped += 1
                     say(f"line {number} is skipped: {exc}")
                 if len(batch) == _BATCH:
-                    stored += await _stored(tracker.issues.ingest, batch)
-            stored += await _stored(tracker.issues.ingest, batch)
+                    stored += await _stored(tracker.issues, batch)
+            stored += await _stored(tracker.issues, batch)
     say(f"{stored} events recorded, {skipped} lines skipped")
     return exits.PARTIAL if skipped else exits.OK
 
 
-async def _stored(ingest: Any, batch: list[Event]) -> int:
+async def _stored(issues: Issues, batch: list[Event]) -> int:
     number = len(batch)
-    await ingest(batch)
+    # They are of the past: nobody is to be called for them.
+    await issues.ingest(batch, tell=False)
     batch.clear()
     return number

@@ -25,10 +25,10 @@ from aistack.api.app import create_app
 from aistack.api.mcp import run_stdio
 from aistack.api.services import SERVICES, ServiceName
 from aistack.cli.context import command, config_file, error_boundary, settings_of
-from aistack.cli.drain import draining
 from aistack.issues.exceptions import recording
 from aistack.kit.logs import set_up
 from aistack.kit.notify import notify, watchdog_period
+from aistack.kit.stopping import draining
 from aistack.monitoring.tracing import traced
 from aistack.settings.load import config_path, load
 from aistack.settings.schema import Settings

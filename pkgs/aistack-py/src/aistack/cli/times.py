@@ -23,7 +23,10 @@ class Span(click.ParamType):
         match = _SPAN.fullmatch(str(value))
         if match is None:
             self.fail(f"{value} is no span of time: write 30m, 2h or 7d", param, ctx)
-        return timedelta(**{_UNITS[match[2]]: int(match[1])})
+        try:
+            return timedelta(**{_UNITS[match[2]]: int(match[1])})
+        except OverflowError:
+            self.fail(f"{value} is more than a calendar has", param, ctx)
 
 
 class Moment(click.ParamType):
@@ -42,7 +45,11 @@ class Moment(click.ParamType):
             return value
         text = str(value)
         if _SPAN.fullmatch(text):
-            return datetime.now(UTC) + self._sign * span.convert(text, param, ctx)
+            distance = span.convert(text, param, ctx)
+            try:
+                return datetime.now(UTC) + self._sign * distance
+            except OverflowError:
+                self.fail(f"{text} is more than a calendar has", param, ctx)
         try:
             at = datetime.fromisoformat(text)
         except ValueError:

@@ -1,6 +1,6 @@
 """What Alertmanager posts to a webhook, version 4: firing alerts become events."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 from msgspec import Meta, Struct, field
@@ -38,7 +38,11 @@ class Alerts(Struct, frozen=True):
 
 
 def events_of(told: Alerts) -> list[Event]:
-    """An event for each alert that fires."""
+    """An event for each alert that fires, at this moment.
+
+    One that is over is passed over: nothing says that its cause is mended, so its issue gets quiet
+    and is then proposed for closing.
+    """
     return [_event(alert) for alert in told.alerts if alert.status != "resolved"]
 
 
@@ -48,14 +52,19 @@ def _event(alert: Alert) -> Event:
     component = labels.get("component") or labels.get("service") or labels.get("job") or "unknown"
     category = next((one for one in CATEGORIES if one == labels.get("category")), None)
     return Event(
-        at=alert.starts_at or datetime.now(UTC),
         kind="alert",
         message=f"{name}: {notes.get('summary') or notes.get('description') or 'fires'}",
         component=component,
         severity=_SEVERITIES.get(labels.get("severity", "").lower(), "medium"),
         category=category,
         source="alertmanager",
-        context={"labels": labels, "annotations": notes, "generator_url": alert.generator_url},
+        context={
+            "labels": labels,
+            "annotations": notes,
+            "generator_url": alert.generator_url,
+            # Not the event's time: what has fired for days fires now.
+            "starts_at": alert.starts_at,
+        },
         host=labels.get("instance", "unknown").partition(":")[0],
         # The same alert of the same part, wherever it fires.
         fingerprint=f"alert {name} {component}",

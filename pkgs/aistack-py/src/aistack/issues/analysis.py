@@ -28,6 +28,8 @@ _COMPONENTS = 30
 _FEWEST_SPANS = 3
 _LISTED = 50
 _SPIKE_WINDOW = timedelta(days=7)
+_AROUND = {"limit": 10, "span": timedelta(days=1)}
+"""The newest generations, and how far around their making events are counted."""
 
 Trend = Literal["rising", "falling", "steady"]
 Row = dict[str, Any]
@@ -164,7 +166,9 @@ async def analyze(
         spiking=_spikes(rated.get("spiking", []), window, now),
         rising=[one for one in rated.get("rising", []) if one.trend == "rising"],
         together=_together(together, window),
-        generations=await _generations(postgres),
+        generations=msgspec.convert(
+            await postgres.fetch(_QUERIES["generations"], _AROUND), list[Generation]
+        ),
         quiet=msgspec.convert(await postgres.fetch(_QUERIES["quiet"], quiet), list[Quiet]),
     )
 
@@ -248,17 +252,9 @@ def _together(rows: list[Row], window: timedelta) -> list[Pair]:
         both = len(one & other)
         # What is there in every span says nothing about another: its expectation is as high.
         expected = len(one) * len(other) / number
-        if both >= _FEWEST_SPANS and (chance := tail(both, expected)) < _TOGETHER:
+        if both < _FEWEST_SPANS or both <= expected:
+            continue  # most pairs, and the chance of as few is dear to compute
+        if (chance := tail(both, expected)) < _TOGETHER:
             names = sorted((rows[a]["component"], rows[b]["component"]))
             pairs.append(Pair(names[0], names[1], both, expected, chance))
     return sorted(pairs, key=lambda pair: (pair.chance, pair.one, pair.other))[:_LISTED]
-
-
-async def _generations(postgres: Postgres) -> list[Generation]:
-    found = []
-    for row in await postgres.fetch(_QUERIES["generations"], {"limit": 10}):
-        values = {"host": row["host"], "at": row["at"], "span": timedelta(days=1)}
-        (around,) = await postgres.fetch(_QUERIES["around"], values)
-        fields = {name: row[name] for name in ("host", "generation", "at", "new")}
-        found.append(Generation(**fields, before=around["before"], after=around["after"]))
-    return found

@@ -90,19 +90,22 @@ where status in ('open', 'investigating', 'in_progress') and not pinned
 order by last_seen limit %(limit)s
 
 -- name: generations
-select g.host, g.generation, g.at,
-       lead(g.at) over (partition by g.host order by g.at) as until,
-       (select count(*) from issues i
-        where i.first_generation = g.generation and i.last_host = g.host
-          and i.first_seen >= g.at)::integer as new
-from issue_generations g
-order by g.at desc limit %(limit)s
-
--- name: around
-select count(*) filter (where o.at < %(at)s)::integer as before,
-       count(*) filter (where o.at >= %(at)s)::integer as after
-from issue_occurrences o
-where o.host = %(host)s and o.at >= %(at)s - %(span)s::interval and o.at < %(at)s + %(span)s::interval
+with newest as materialized (
+    select host, generation, at from issue_generations order by at desc limit %(limit)s
+), brought as materialized (
+    select g.host, g.generation, count(*)::integer as new
+    from newest g join issues i on i.first_generation = g.generation and i.last_host = g.host
+    where i.first_seen >= g.at group by g.host, g.generation
+)
+select g.host, g.generation, g.at, coalesce(b.new, 0) as new, around.before, around.after
+from newest g left join brought b using (host, generation) cross join lateral (
+    select count(*) filter (where o.at < g.at)::integer as before,
+           count(*) filter (where o.at >= g.at)::integer as after
+    from issue_occurrences o
+    where o.host = g.host and o.at >= g.at - %(span)s::interval
+      and o.at < g.at + %(span)s::interval
+) around
+order by g.at desc
 
 -- name: timeline
 select (%(last)s - r.bucket) / 12 as hour, i.severity, sum(r.count) as events

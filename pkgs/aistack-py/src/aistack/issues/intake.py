@@ -187,7 +187,7 @@ def _row(key: Fingerprint, events: Sequence[Event]) -> Row:
         "count": len(events),
         "generation": _newest_generation(events),
         "host": last.host,
-        "tags": sorted(_tags(events)),
+        "tags": sorted({tag for tag in last.tags if tag}),
     }
 
 
@@ -203,10 +203,6 @@ def _title(event: Event) -> str:
 
 def _newest_generation(events: Iterable[Event]) -> int | None:
     return max((e.generation for e in events if e.generation is not None), default=None)
-
-
-def _tags(events: Iterable[Event]) -> set[str]:
-    return {tag for event in events for tag in event.tags if tag}
 
 
 def bucket(at: datetime) -> int:

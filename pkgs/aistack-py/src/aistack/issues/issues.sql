@@ -40,6 +40,7 @@ on conflict (fingerprint_version, fingerprint) do update set
     last_host = case when excluded.last_seen >= i.last_seen
         then excluded.last_host else i.last_host end,
     title = case when excluded.last_seen >= i.last_seen then excluded.title else i.title end,
+    tags = case when excluded.last_seen >= i.last_seen then excluded.tags else i.tags end,
     status = case
         when i.status = 'resolved' and excluded.last_seen > i.resolved_at
             and coalesce(excluded.last_generation >= i.resolved_generation, true) then 'open'
@@ -171,18 +172,19 @@ where id = %(id)s
 -- name: link
 insert into issue_links (issue, target) values (%(issue)s, %(target)s) on conflict do nothing
 
+-- name: try_tidy
+select pg_try_advisory_xact_lock(%(lock)s) as taken
+
 -- name: evict
 -- The least worth keeping first; never pinned ones, nor critical ones that nobody has ended.
+-- Counted and deleted by one statement of one process: two would take the excess twice.
 delete from issues where id in (
     select id from issues
     where not pinned
       and not (severity = 'critical' and status in ('open', 'investigating', 'in_progress', 'muted'))
     order by (status in ('resolved', 'wont_fix', 'duplicate')) desc, last_seen
-    limit %(limit)s
+    limit least(%(limit)s, greatest(0, (select count(*) from issues) - %(most)s))
 )
-
--- name: number
-select count(*) as issues from issues
 
 -- name: forget_rates
 delete from issue_rates where ctid = any(array(
@@ -193,7 +195,9 @@ delete from issue_rates where ctid = any(array(
 delete from issue_occurrences where slot >= %(ring)s
 
 -- name: forget_notices
-delete from issue_notices where ended_at < now() - interval '2 days'
+delete from issue_notices where id in (
+    select id from issue_notices where ended_at < now() - interval '2 days' limit %(limit)s
+)
 
 -- name: totals
 select metric, severity, category, value from issue_totals

@@ -46,7 +46,8 @@ class Keeper:
         self._settings = settings
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
-        self._tidied = 0.0
+        self._tidied = -_TIDY_S
+        self._fitted = False
 
     def appended(self) -> None:
         """Something lies in the spool; callable from any thread."""
@@ -85,12 +86,15 @@ class Keeper:
             self._wake.clear()
 
     async def _round(self) -> None:
-        if self._spool is not None and self._spool.depth().bytes:
+        if self._spool is not None and (await asyncio.to_thread(self._spool.depth)).bytes:
             await drain(self._spool, self._issues)
         await self._notifier.send()
         if time.monotonic() - self._tidied > _TIDY_S:
             self._tidied = time.monotonic()
             now = datetime.now(UTC)
+            if not self._fitted:
+                await self._issues.fit()
+                self._fitted = True
             if gone := await self._issues.tidy(now):
                 log.info("%d issues were evicted (issues.most)", gone)
             if self._notifier.enabled:

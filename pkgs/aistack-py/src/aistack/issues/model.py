@@ -2,6 +2,7 @@
 
 import math
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Annotated, Any, Literal, get_args
 from uuid import uuid4
 
@@ -195,8 +196,14 @@ class IssuePage(Struct, frozen=True):
     next_cursor: str | None
 
 
-def shaped(event: Event) -> Event:
-    """The event within all bounds, without what PostgreSQL or a terminal cannot hold."""
+def shaped(event: Event, slack: int = 0) -> Event:
+    """The event within all bounds, without what PostgreSQL or a terminal cannot hold.
+
+    Args:
+        event: any.
+        slack: so many characters more than its bound may each text have.
+    """
+    name, text = partial(_name, slack=slack), partial(_text, slack=slack)
     now = datetime.now(UTC)
     at = event.at if event.at.tzinfo else event.at.replace(tzinfo=UTC)
     context = _plain(msgspec.to_builtins(event.context, enc_hook=str, str_keys=True))
@@ -204,31 +211,31 @@ def shaped(event: Event) -> Event:
         context = {"left_out": f"the context had more than {CONTEXT_BYTES} bytes"}
     return msgspec.structs.replace(
         event,
-        message=_text(event.message, MESSAGE_CHARS) or "(no message)",
-        kind=_name(event.kind) or "message",
-        component=_name(event.component) or "unknown",
+        message=text(event.message, MESSAGE_CHARS) or "(no message)",
+        kind=name(event.kind) or "message",
+        component=name(event.component) or "unknown",
         at=at if _PAST <= at <= now + _FUTURE else now,
         frames=tuple(
-            Frame(_name(f.module), _name(f.function), f.in_app) for f in event.frames[-FRAMES:]
+            Frame(name(f.module), name(f.function), f.in_app) for f in event.frames[-FRAMES:]
         ),
         # The end of a traceback or log says most.
-        stack=_text(event.stack[-STACK_CHARS:], STACK_CHARS),
+        stack=text(event.stack[-STACK_CHARS - slack :], STACK_CHARS),
         context=context,
-        tags=tuple(_text(tag, TAG_CHARS) for tag in event.tags[:TAGS]),
-        request_id=_name(event.request_id) if event.request_id else None,
-        host=_name(event.host) or "unknown",
-        release=_name(event.release) if event.release else None,
-        fingerprint=_name(event.fingerprint) if event.fingerprint else None,
+        tags=tuple(text(tag, TAG_CHARS) for tag in event.tags[:TAGS]),
+        request_id=name(event.request_id) if event.request_id else None,
+        host=name(event.host) or "unknown",
+        release=name(event.release) if event.release else None,
+        fingerprint=name(event.fingerprint) if event.fingerprint else None,
     )
 
 
-def _name(text: str) -> str:
-    return " ".join(_text(text, NAME_CHARS).split())
+def _name(text: str, slack: int = 0) -> str:
+    return " ".join(_text(text, NAME_CHARS, slack).split())
 
 
-def _text(text: str, most: int) -> str:
+def _text(text: str, most: int, slack: int = 0) -> str:
     """No lone surrogates; of the control characters only tab and newline."""
-    text = text[:most]
+    text = text[: most + slack]
     if not text.isprintable():
         text = text.encode("utf-8", "replace").decode("utf-8").translate(_CONTROLS)
     return text

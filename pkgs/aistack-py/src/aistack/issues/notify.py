@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 _QUERIES = load_queries("aistack.issues", "notify.sql")
 _LOCK = 0x6E6F74696679
-"""Any constant: claiming and counting go together."""
+"""Any constant: claiming, counting and announcing are done by one at a time."""
 _TIMEOUT_S = 10.0
 _TRIES = 5
 _AT_ONCE = 10
@@ -41,13 +41,13 @@ class Notifier:
     def __init__(self, postgres: Postgres, settings: schema.Notify) -> None:
         self._postgres = postgres
         self._settings = settings
-        self._channels: list[Channel] = []
+        self._channels: dict[str, Channel] = {}
         if settings.webhook_url_file is not None:
-            self._channels.append(self._webhook)
+            self._channels["webhook"] = self._webhook
         if settings.ntfy_url_file is not None:
-            self._channels.append(self._ntfy)
+            self._channels["ntfy"] = self._ntfy
         if settings.mail_to is not None:
-            self._channels.append(self._mail)
+            self._channels["mail"] = self._mail
 
     @property
     def enabled(self) -> bool:
@@ -58,6 +58,8 @@ class Notifier:
         """Have these told, unless that was done for the same reason within six hours."""
         if issues and self._channels:
             async with self._postgres.transaction() as conn:
+                # Two that look at the same time would both find that nobody was told.
+                await conn.execute(_QUERIES["alone"], {"lock": _LOCK})
                 values = {"issues": list(issues), "reason": reason}
                 await conn.execute(_QUERIES["announce"], values)
 
@@ -65,9 +67,12 @@ class Notifier:
         """Send what is due, as far as the hour's bound allows; returns how many were sent."""
         if not self._channels:
             return 0
-        claimed = await self._claim()
+        # Each process asks each second, and mostly there is nothing: not worth a lock.
+        (found,) = await self._postgres.fetch(_QUERIES["due"], {})
+        if not found["due"]:
+            return 0
         sent = 0
-        for row in claimed:
+        for row in await self._claim():
             sent += await self._tell(row)
         return sent
 
@@ -79,24 +84,26 @@ class Notifier:
             left = int((found or {"left": 0})["left"])
             if left == 0:
                 await conn.execute(_QUERIES["hold_back"])
-            limit = {"limit": max(1, min(left, _AT_ONCE)) if left else 0}
-            return await (await conn.execute(_QUERIES["claim"], limit)).fetchall()
+            limits = {"again": _AT_ONCE, "fresh": min(left, _AT_ONCE)}
+            return await (await conn.execute(_QUERIES["claim"], limits)).fetchall()
 
     async def _tell(self, notice: Row) -> bool:
-        (issue,) = await self._postgres.fetch(_QUERIES["issue"], {"id": notice["issue"]})
-        (held,) = await self._postgres.fetch(_QUERIES["held_back"], {})
+        found = await self._postgres.fetch(_QUERIES["issue"], {"id": notice["issue"]})
+        if not found:
+            return False  # evicted meanwhile, and the notice with it
+        (issue,) = found
+        (held,) = await self._postgres.fetch(_QUERIES["held_back"], {"id": notice["id"]})
         title, text = _words(notice["reason"], issue, held["notices"])
         document = {"reason": notice["reason"], "issue": issue, "held_back": held["notices"]}
-        result: str | None = "sent"
-        for channel in self._channels:
-            try:
-                await channel(title, text, document)
-            except _FAILED as exc:
-                # Not the URL, which may hold a token.
-                log.warning("a notification was not sent by %s: %s", channel.__name__, _kind(exc))
-                result = "failed" if notice["tries"] >= _TRIES else None
-        if result is not None:
-            async with self._postgres.transaction() as conn:
+        waiting = [name for name in self._channels if name not in notice["told"]]
+        done = await asyncio.gather(
+            *(_sent(name, self._channels[name](title, text, document)) for name in waiting)
+        )
+        told = [name for name, sent in zip(waiting, done, strict=True) if sent]
+        result = "sent" if len(told) == len(waiting) else "failed"
+        async with self._postgres.transaction() as conn:
+            await conn.execute(_QUERIES["told"], {"id": notice["id"], "channels": told})
+            if result == "sent" or notice["tries"] >= _TRIES:
                 await conn.execute(_QUERIES["end"], {"id": notice["id"], "result": result})
         return result == "sent"
 
@@ -124,6 +131,17 @@ class Notifier:
         message.set_content(text)
         command = [self._settings.sendmail, "-t", "-i"]
         await asyncio.to_thread(run, command, _TIMEOUT_S, given=message.as_string())
+
+
+async def _sent(name: str, sending: Awaitable[None]) -> bool:
+    """Whether a channel took it; one that fails must not keep the others from it."""
+    try:
+        await sending
+    except _FAILED as exc:
+        # Not the URL, which may hold a token.
+        log.warning("a notification was not sent by %s: %s", name, _kind(exc))
+        return False
+    return True
 
 
 async def _post(url: str, body: bytes, headers: dict[str, str]) -> None:

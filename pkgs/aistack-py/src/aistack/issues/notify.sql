@@ -1,32 +1,44 @@
+-- name: due
+select exists (select from issue_notices where result is null and next_try <= now()) as due
+
 -- name: alone
 select pg_advisory_xact_lock(%(lock)s)
 
 -- name: allowance
+-- Of new ones only: what waits for another try has had its place.
 select greatest(0, %(per_hour)s - count(*)) as left
-from issue_notices
-where (result = 'sent' and ended_at > now() - interval '1 hour')
-   or (result is null and tries > 0)
+from issue_notices where begun_at > now() - interval '1 hour'
 
 -- name: claim
 -- Who sends one and dies leaves it to be sent again.
-update issue_notices set tries = tries + 1, next_try = now() + interval '1 minute' * 2 ^ tries
-where id in (
-    select id from issue_notices where result is null and next_try <= now() order by id
-    limit %(limit)s for update skip locked
+with again as (
+    select id from issue_notices
+    where result is null and begun_at is not null and next_try <= now()
+    order by next_try, id limit %(again)s
+), fresh as (
+    select id from issue_notices
+    where result is null and begun_at is null and next_try <= now() order by id limit %(fresh)s
 )
-returning id, issue, reason, tries
+update issue_notices set tries = tries + 1, begun_at = coalesce(begun_at, now()),
+    next_try = now() + interval '1 minute' * 2 ^ (tries + 1)
+where id in (select id from again union all select id from fresh)
+returning id, issue, reason, tries, told
 
 -- name: hold_back
 update issue_notices set result = 'held_back', ended_at = now()
-where result is null and tries = 0 and next_try <= now()
+where result is null and begun_at is null and next_try <= now()
+
+-- name: told
+update issue_notices set told = told || %(channels)s::text[] where id = %(id)s
 
 -- name: end
 update issue_notices set result = %(result)s, ended_at = now() where id = %(id)s
 
 -- name: held_back
+-- Since somebody was told last, who was told of those before.
 select count(*) as notices from issue_notices
 where result = 'held_back' and ended_at > coalesce(
-    (select max(ended_at) from issue_notices where result = 'sent'), '-infinity')
+    (select max(begun_at) from issue_notices where told <> '{}' and id <> %(id)s), '-infinity')
 
 -- name: announce
 insert into issue_notices (issue, reason)

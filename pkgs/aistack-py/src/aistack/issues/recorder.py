@@ -1,10 +1,11 @@
 """The way in for every source: redact, bound, say where it is from, and put it where it is safe."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from aistack.errors import ConfigError
 from aistack.issues.model import Event, shaped
@@ -14,6 +15,11 @@ from aistack.issues.spool import Spool
 from aistack.issues.store import Issues
 from aistack.settings.load import read_secret
 from aistack.settings.schema import Settings
+
+_SECRET_CHARS = 4000
+"""The longest secret: an RSA key of 4096 bits in PEM has 3300."""
+_PUBLIC = frozenset({"ca_file", "certificate_file", "known_hosts_file"})
+"""Files of settings without a secret; all others are taken for one, those of later sections too."""
 
 
 class Recorder:
@@ -58,8 +64,9 @@ class Recorder:
                 generation=current.number if current else None,
                 generation_at=current.at if current else None,
             )
-        # Before the redaction too: its time must have a bound.
-        return shaped(self._redactor.event(shaped(event)))
+        # Before the redaction too, whose time must have a bound: but half a secret is none that it
+        # knows, so what is cut off first has been looked at with all of it.
+        return shaped(self._redactor.event(shaped(event, _SECRET_CHARS)))
 
     def spool(self, events: Sequence[Event]) -> None:
         """Write prepared events to the spool; blocks for the disk.
@@ -102,21 +109,23 @@ def spool_of(settings: Settings) -> Spool | None:
 
 def redactor_of(settings: Settings) -> Redactor:
     """A redactor that knows this stack's secrets, as far as this process can read them."""
-    notify = settings.issues.notify
-    named = {
-        "postgres.password_file": settings.postgres.password_file,
-        "qdrant.api_key_file": settings.qdrant.api_key_file,
-        "redis.password_file": settings.redis.password_file,
-        "embeddings.api_key_file": settings.embeddings.api_key_file,
-        "issues.notify.webhook_url_file": notify.webhook_url_file,
-        "issues.notify.ntfy_url_file": notify.ntfy_url_file,
-        "issues.notify.ntfy_token_file": notify.ntfy_token_file,
-    }
     known = []
-    for setting, reference in named.items():
-        if reference is not None:
-            try:
-                known.append(read_secret(reference, setting, empty="none"))
-            except ConfigError:
-                continue  # who needs it complains; this must also work where little else does
+    for setting, reference in secret_files(settings):
+        try:
+            known.append(read_secret(reference, setting, empty="none"))
+        except ConfigError:
+            continue  # who needs it complains; this must also work where little else does
     return Redactor(known)
+
+
+def secret_files(section: Struct, at: str = "") -> Iterator[tuple[str, str]]:
+    """Every ``*_file`` that holds a secret and is set: the setting's name, and the reference."""
+    for name in section.__struct_fields__:
+        value = getattr(section, name)
+        parts = value.items() if isinstance(value, dict) else [(None, value)]
+        for key, part in parts:
+            where = f"{at}{name}" if key is None else f"{at}{name}.{key}"
+            if isinstance(part, Struct):
+                yield from secret_files(part, f"{where}.")
+            elif name.endswith("_file") and name not in _PUBLIC and part:
+                yield where, part

@@ -19,18 +19,24 @@ MARK = "[redacted]"
 _SHORTEST = 6
 """A shorter secret of the stack would be found in any text."""
 _ROUNDS = 20
+"""Looks at one text; who puts more keys of one form into it loses the rest of the text."""
+_OWN_LINE = 40
+"""From this length on a line of one of the stack's secrets is a secret alone, too."""
 _SCAN = Scanner(CREDENTIALS)
 _WORD = (
     r"(?:pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|apikey|access[_-]?key|auth[_-]?key|"
     r"private[_-]?key|client[_-]?secret|credentials?|session[_-]?id|cookie|signature|sentry_key)"
 )
 _NAMED = re.compile(
-    rf"""(?i)(?P<name>{_WORD}[\w-]*["'`]?\]?\s{{0,4}}(?:=>|:=|[=:])\s{{0,4}})"""
+    rf"""(?i)(?P<name>{_WORD}[\w-]{{0,40}}["'`]?\]?\s{{0,4}}(?:=>|:=|[=:])\s{{0,4}})"""
     r"""(?P<value>"[^"\n]{1,500}"|'[^'\n]{1,500}'|(?!\[redacted\])[^\s"',;&)\]}]{2,500})"""
 )
 _NAMES = ("pass", "pwd", "secret", "token", "key", "credential", "session", "cookie", "signature")
 """One of these is in every match of `_NAMED`."""
 _SENSITIVE = re.compile(rf"(?i){_WORD}|authorization|x-api-key")
+_BASE64 = "[A-Za-z0-9+/]"
+_PEM_LINE = rf"(?=[a-z0-9]{{0,64}}[A-Z+/]){_BASE64}{{64,76}}(?!{_BASE64})"
+"""What has small letters and digits only is a digest."""
 _PLAIN = (
     # The whole block; a cut one to its end.
     (
@@ -39,6 +45,24 @@ _PLAIN = (
             r"-----BEGIN (?:[A-Z0-9]+ ){0,4}(?:PRIVATE KEY|CERTIFICATE)(?: BLOCK)?-----"
             r"(?:.*?-----END [A-Z0-9 ]{3,60}-----|.*\Z)",
             re.DOTALL,
+        ),
+        MARK,
+    ),
+    # One whose begin was cut off, with the text before, from which nothing tells it.
+    (
+        ("-----end",),
+        re.compile(
+            r"\A.*-----END (?:[A-Z0-9]+ ){0,4}(?:PRIVATE KEY|CERTIFICATE)(?: BLOCK)?-----",
+            re.DOTALL,
+        ),
+        MARK,
+    ),
+    # Lines of one that has neither any more, with parts of lines around them.
+    (
+        ("",),
+        re.compile(
+            rf"(?<!\S)(?:{_BASE64}{{1,75}}\s{{1,4}})?(?:{_PEM_LINE}\s{{1,4}})+{_PEM_LINE}"
+            rf"(?:\s{{1,4}}{_BASE64}{{1,76}}={{0,2}}(?!\S))?"
         ),
         MARK,
     ),
@@ -70,6 +94,11 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         known = {s for secret in secrets if len(s := secret.strip()) >= _SHORTEST}
+        # Of a key in PEM a text may have a part.
+        known |= {
+            line for secret in known for line in secret.splitlines()
+            if len(line) >= _OWN_LINE and not line.startswith("-----")
+        }  # fmt: skip
         known |= {quote(secret, safe="") for secret in known}
         # The longest first: one may be a part of another.
         self._known = sorted(known, key=len, reverse=True)
@@ -91,14 +120,15 @@ class Redactor:
         for _ in range(_ROUNDS):
             found = _SCAN(text)
             if not found:
-                break
+                return text
             begin = len(text)
             for one in reversed(found):
                 # Where two overlap, the first goes whole and the other with it or a round later.
                 if one.end <= begin:
                     text = text[: one.start] + MARK + text[one.end :]
                     begin = one.start
-        return text
+        left = _SCAN(text)
+        return text[: min(one.start for one in left)] + MARK if left else text
 
     def value(self, value: Any) -> Any:
         """The same for the values of a JSON document; what a key names a secret goes whole."""

@@ -67,8 +67,7 @@ def envelope(body: bytes, project: str) -> list[Event]:
     _, rest = _line(body)
     events: list[Event] = []
     for _ in range(_ITEMS):
-        while rest.startswith(b"\n"):
-            rest = rest[1:]
+        rest = rest.lstrip(b"\n")
         if not rest:
             return events
         header, rest = _line(rest)

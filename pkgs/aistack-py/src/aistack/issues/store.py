@@ -29,7 +29,10 @@ from aistack.stores.sqlfile import load_queries
 
 _QUERIES = load_queries("aistack.issues", "issues.sql")
 _LISTING = "issues"
-_EVICTED = 500
+_STEP = 500
+"""Rows that are deleted at once."""
+_LOCK = 0x746964796973
+"""Any constant; with the database it names the right to delete what is too much."""
 
 Row = dict[str, Any]
 
@@ -57,12 +60,15 @@ class Issues:
         rows = await self._postgres.fetch(_QUERIES["progress"], {"spool": spool})
         return (rows[0]["segment"], rows[0]["offset"]) if rows else (None, None)
 
-    async def ingest(self, events: Sequence[Event], place: Place | None = None) -> Ingested | None:
+    async def ingest(
+        self, events: Sequence[Event], place: Place | None = None, *, tell: bool = True
+    ) -> Ingested | None:
         """Store events; all or none.
 
         Args:
             events: redacted and shaped, in order.
             place: of a spool: moved on in the same transaction, so nothing counts twice.
+            tell: whether people are told of what is new or came back, if anybody is to be.
 
         Returns:
             None: the spool is not where ``place`` says; another process has stored these.
@@ -74,8 +80,9 @@ class Issues:
         async with self._postgres.transaction() as conn:
             if place is not None and not await intake.advance(conn, place):
                 return None
+            announce = self._announce and tell
             return await intake.write(
-                conn, groups, ring=self._settings.occurrences, announce=self._announce
+                conn, groups, ring=self._settings.occurrences, announce=announce
             )
 
     async def list(self, wanted: IssueFilter) -> IssuePage:
@@ -161,25 +168,28 @@ class Issues:
         Returns:
             How many issues went.
         """
-        gone = 0
-        (row,) = await self._postgres.fetch(_QUERIES["number"], {})
-        excess = row["issues"] - self._settings.most
-        while excess > gone:
-            async with self._postgres.transaction() as conn:
-                limit = {"limit": min(_EVICTED, excess - gone)}
-                deleted = (await conn.execute(_QUERIES["evict"], limit)).rowcount
-            if not deleted:
-                break  # what is left is pinned or critical
-            gone += deleted
+        gone = await self._all_of("evict", {"most": self._settings.most})
         before = intake.bucket(now - timedelta(days=self._settings.rates_days))
-        deleted = _EVICTED
-        while deleted == _EVICTED:
-            async with self._postgres.transaction() as conn:
-                values = {"before": before, "limit": _EVICTED}
-                deleted = (await conn.execute(_QUERIES["forget_rates"], values)).rowcount
-        async with self._postgres.transaction() as conn:
+        await self._all_of("forget_rates", {"before": before})
+        await self._all_of("forget_notices", {})
+        return gone
+
+    async def fit(self) -> None:
+        """Forget occurrences beyond ``issues.occurrences``, where it was larger before a start."""
+        async with self._postgres.transaction(whole=True) as conn:
             await conn.execute(_QUERIES["forget_slots"], {"ring": self._settings.occurrences})
-            await conn.execute(_QUERIES["forget_notices"])
+
+    async def _all_of(self, query: str, values: Row) -> int:
+        """Delete a few at a time until all are gone, or another process does it."""
+        gone, deleted = 0, _STEP
+        while deleted == _STEP:
+            async with self._postgres.transaction() as conn:
+                (lock,) = await intake.rows_of(conn, "try_tidy", {"lock": _LOCK})
+                if not lock["taken"]:
+                    break
+                found = await conn.execute(_QUERIES[query], values | {"limit": _STEP})
+                deleted = found.rowcount
+            gone += deleted
         return gone
 
     def _cursor(self, issue: Issue) -> str:

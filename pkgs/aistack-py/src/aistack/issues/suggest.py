@@ -7,6 +7,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from aistack.issues.analysis import Analysis, Rated
+from aistack.issues.model import ACTIVE
 
 _MOST = 20
 
@@ -59,6 +60,13 @@ _RULES = tuple(
             "docs/reference/cli.md",
         ),
         (
+            r"\baistack-backup|\bpgbackrest|\brestic\b|\bbackups?\b",
+            "Backups fail",
+            "`aistack backup status` says what is not safe now, and since when; the failed unit's"
+            " journal says why.",
+            "docs/how-to/back-up.md",
+        ),
+        (
             r"postgresql|database does not answer|psycopg\.operationalerror",
             "PostgreSQL is away or refuses",
             "`systemctl status postgresql` and its journal; events meanwhile wait in the spool.",
@@ -73,8 +81,8 @@ _RULES = tuple(
         (
             r"certificate|\btls\b|\bssl\b",
             "A certificate is wrong or runs out",
-            "`aistack health` names each certificate with its days; see what renews it.",
-            "docs/how-to/deploy-on-nixos.md",
+            "`aistack tls status` says what is served, until when, and how renewals ended.",
+            "docs/how-to/get-certificates.md",
         ),
         (
             r"embedding|embeddings\.",
@@ -149,7 +157,7 @@ def _spikes(found: Analysis) -> Iterator[Suggestion]:
 
 
 def _known(found: Analysis) -> Iterator[Suggestion]:
-    left = [one for one in found.top if one.status in ("open", "investigating", "in_progress")]
+    left = [one for one in found.top if one.status in ACTIVE]
     for rule in _RULES:
         hit = [r for r in left if rule.pattern.search(f"{r.kind} {r.component} {r.title}")]
         if hit:

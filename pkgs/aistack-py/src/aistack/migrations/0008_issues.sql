@@ -58,6 +58,8 @@ create table issue_occurrences (
     source     text not null,
     primary key (issue, slot)
 );
+-- For what came before and after a generation; without it each look reads all that is kept.
+create index issue_occurrences_of_host on issue_occurrences (host, at);
 
 -- Occurrences in each five minutes, counted from 1970 on: whole numbers are cheap to compute with.
 create table issue_rates (
@@ -118,10 +120,15 @@ create table issue_notices (
     reason   text not null check (reason in ('new', 'regressed', 'spiking')),
     at       timestamptz not null default now(),
     tries    integer not null default 0,
+    -- Of the first try: so many an hour are begun. What is begun is tried to its end.
+    begun_at timestamptz,
     next_try timestamptz not null default now(),
+    -- Channels that have it: they are not told again where another one fails.
+    told     text[] not null default '{}',
     result   text check (result in ('sent', 'held_back', 'failed')),
     ended_at timestamptz,
     check ((result is null) = (ended_at is null))
 );
 create index issue_notices_due on issue_notices (next_try, id) where result is null;
+create index issue_notices_begun on issue_notices (begun_at);
 create index issue_notices_ended on issue_notices (ended_at) where result is not null;

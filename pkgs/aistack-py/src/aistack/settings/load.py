@@ -48,7 +48,6 @@ def parse(raw: dict[str, Any]) -> Settings:
     except msgspec.ValidationError as exc:
         raise ConfigError(_explain(str(exc))) from exc
     _cross_check(settings)
-    _check_notify(settings.issues.notify)
     return settings
 
 
@@ -143,6 +142,7 @@ def _cross_check(settings: Settings) -> None:
         raise ConfigError("health.timeout_s must be below health.interval_s")
     _check_tls(settings.tls)
     _check_backup(settings.backup)
+    _check_notify(settings.issues.notify)
     if settings.postgres.pool_min > settings.postgres.pool_max:
         raise ConfigError("postgres.pool_min must not exceed postgres.pool_max")
 

@@ -1,0 +1,47 @@
+# Stores and the model, here and elsewhere: what does not fit together is named.
+{
+  complains,
+  ...
+}:
+{
+  testTwoServicesOnOnePort = complains "services.aistack.coordinator.port" {
+    coordinator.port = 8091;
+  };
+  testNoDatabase = complains "services.aistack.postgresql.url" { postgresql.createLocally = false; };
+  testTwoDatabases = complains "services.aistack.postgresql.url" {
+    postgresql.url = "postgresql://db/x";
+  };
+  testPasswordInUrl = complains "services.aistack.postgresql.url" {
+    postgresql = {
+      createLocally = false;
+      url = "postgresql://aistack:secret@db/aistack";
+    };
+  };
+  testPasswordInQuery = complains "services.aistack.postgresql.url" {
+    postgresql = {
+      createLocally = false;
+      url = "postgresql://aistack@db/aistack?password=secret";
+    };
+  };
+  testNoIndex = complains "services.aistack.qdrant.url" { qdrant.createLocally = false; };
+  testTwoIndexes = complains "services.aistack.qdrant.url" { qdrant.url = "https://qdrant.test"; };
+  testTwoRedis = complains "services.aistack.redis.url" { redis.url = "redis://redis.test"; };
+  testRedisPasswordForNothing = complains "services.aistack.redis.passwordFile" {
+    redis = {
+      createLocally = false;
+      passwordFile = "/run/secrets/redis";
+    };
+  };
+  testRedisPasswordInUrl = complains "services.aistack.redis.url" {
+    redis = {
+      createLocally = false;
+      url = "redis://:secret@redis.test";
+    };
+  };
+  testEmbeddingsWithoutModel = complains "services.aistack.embeddings.endpoint" {
+    embeddings.endpoint = "http://localhost:11434/v1";
+  };
+  testEmbeddingsKeyForNothing = complains "services.aistack.embeddings.apiKeyFile" {
+    embeddings.apiKeyFile = "/run/secrets/key";
+  };
+}
