@@ -3,8 +3,10 @@
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
+import click
 import pytest
 from mixin.catalog import (
     DOCS,
@@ -19,11 +21,13 @@ from mixin.catalog import (
     sources,
 )
 
+from aistack.cli.main import main
 from aistack.issues.alertmanager import Alert as Told, Alerts, events_of
 from aistack.mixin.foreign import FOREIGN, OF_EVERY_TARGET
 from aistack.mixin.rules import rules
 from aistack.monitoring.contract import SERIES
 
+BESIDE = Path(sys.executable).parent
 ALWAYS = "Watchdog"
 """It has no silent case: it fires whenever Prometheus works."""
 
@@ -33,8 +37,8 @@ with_docs = pytest.mark.skipif(
 
 
 def promtool(*arguments: str | Path) -> str:
-    program = shutil.which("promtool")
-    assert program, "promtool is missing: make asks apt-get for it (scripts/setup-check.sh)"
+    program = shutil.which("promtool") or shutil.which("promtool", path=str(BESIDE))
+    assert program, "promtool is missing: scripts/get-promtool.sh, as make runs it, fetches it"
     ended = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout
@@ -91,14 +95,16 @@ class TestEach:
     @with_docs
     def test_has_a_runbook(self, alert: Alert) -> None:
         name, anchor = alert.runbook
-        text = (DOCS / "runbooks" / name).read_text("utf-8")
-        # As GitHub makes anchors of headings.
-        anchors = {
-            re.sub(r"[^\w -]", "", line.lstrip("# ")).strip().lower().replace(" ", "-")
-            for line in text.splitlines()
-            if line.startswith("#")
-        }
-        assert anchor in anchors
+        assert anchor in anchors_of(DOCS / "runbooks" / name)
+
+
+def anchors_of(path: Path) -> set[str]:
+    """Of headings, as GitHub makes them."""
+    return {
+        re.sub(r"[^\w -]", "", line.lstrip("# ")).strip().lower().replace(" ", "-")
+        for line in path.read_text("utf-8").splitlines()
+        if line.startswith("#")
+    }
 
 
 def test_names_are_used_once() -> None:
@@ -129,6 +135,38 @@ def test_every_heading_of_a_runbook_is_of_an_alert() -> None:
         if line.startswith("## ")
     }
     assert found == linked
+
+
+@with_docs
+def test_runbooks_name_commands_that_are_there() -> None:
+    texts = "\n".join(path.read_text("utf-8") for path in (DOCS / "runbooks").glob("*.md"))
+    said = re.findall(r"(?:^|`)aistack ([a-z][^`#\n|]*)", texts, re.MULTILINE)
+    assert len(said) > 50
+    wrong = [words for words in said if not is_command(words.split())]
+    assert not wrong
+
+
+def is_command(words: list[str]) -> bool:
+    """Whether the program has this command, with these options."""
+    command: click.Command = main
+    while isinstance(command, click.Group) and words:
+        found = command.commands.get(words[0]) or command.get_command(
+            click.Context(command), words[0]
+        )
+        if found is None:
+            return False
+        command, words = found, words[1:]
+    known = {name for param in command.params for name in param.opts}
+    return {word for word in words if word.startswith("-")} <= known
+
+
+@with_docs
+def test_links_of_runbooks_lead_somewhere() -> None:
+    for path in (DOCS / "runbooks").glob("*.md"):
+        for name, anchor in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", path.read_text("utf-8")):
+            target = path if not name else path.parent / name
+            assert target.is_file(), (path.name, name)
+            assert not anchor or anchor in anchors_of(target), (path.name, name, anchor)
 
 
 @with_docs
