@@ -52,10 +52,11 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One test of an alert: what fires, if anything, and of which metrics it knows."""
+    """One test of an alert: what fires or waits to, if anything, and of which metrics it knows."""
 
     alert: str
     title: str
+    state: str
     firing: tuple[dict[str, str], ...]
     given: frozenset[str]
 
@@ -153,10 +154,10 @@ def _rules(kind: str) -> Iterator[tuple[Path, dict[str, Any]]]:
 def _cases(test: dict[str, Any]) -> Iterator[Case]:
     given = frozenset(one["series"].partition("{")[0] for one in test["input_series"])
     for query in test["promql_expr_test"]:
-        about = re.fullmatch(r'ALERTS\{alertname="(\w+)",alertstate="firing"\}', query["expr"])
+        about = re.fullmatch(r'ALERTS\{alertname="(\w+)",alertstate="(\w+)"\}', query["expr"])
         if about:
             firing = tuple(_labels(one["labels"]) for one in query["exp_samples"])
-            yield Case(about[1], test["name"], firing, given)
+            yield Case(about[1], test["name"], about[2], firing, given)
 
 
 def _labels(series: str) -> dict[str, str]:

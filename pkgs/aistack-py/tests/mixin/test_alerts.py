@@ -64,8 +64,12 @@ def of(alert: Alert) -> list[Case]:
 class TestEach:
     def test_is_tried_firing_and_silent(self, alert: Alert) -> None:
         found = of(alert)
-        assert any(case.firing for case in found)
+        assert any(case.firing and case.state == "firing" for case in found)
         assert alert.name == ALWAYS or any(not case.firing for case in found)
+
+    def test_waits_first_if_it_says_so(self, alert: Alert) -> None:
+        waits = any(case.firing and case.state == "pending" for case in of(alert))
+        assert waits == bool(alert.wait)
 
     def test_is_not_silent_for_want_of_data(self, alert: Alert) -> None:
         read = sources(alert.expr) | metrics(alert.expr)
