@@ -48,4 +48,5 @@ $(stamp): $(package)/pyproject.toml $(package)/constraints.txt
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check \
 	  -c $(package)/constraints.txt -e '$(package)[embedded,test]'
+	@scripts/get-promtool.sh .venv/bin
 	@touch $@

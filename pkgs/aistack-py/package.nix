@@ -3,6 +3,7 @@
   installShellFiles,
   nginx,
   postgresql,
+  prometheus,
   python3Packages,
   redis,
   restic,
@@ -59,14 +60,16 @@ python3Packages.buildPythonApplication {
 
   doCheck = withTests;
 
-  # The tests start PostgreSQL, Redis and nginx servers of their own, and compare restic's rules with
-  # ours.
+  # The tests start PostgreSQL, Redis and nginx servers of their own, compare restic's rules with
+  # ours, and try the alerts with promtool.
   nativeCheckInputs = [
     nginx
     postgresql
+    prometheus.cli
     python3Packages.hypothesis
     python3Packages.pytest-timeout
     python3Packages.pytestCheckHook
+    python3Packages.pyyaml
     python3Packages.sentry-sdk
     redis
     restic

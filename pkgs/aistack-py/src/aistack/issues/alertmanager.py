@@ -16,7 +16,6 @@ _SEVERITIES: dict[str, Severity] = {
     "medium": "medium",
     "low": "low",
     "info": "info",
-    "none": "info",
 }
 _MOST = 500
 
@@ -38,18 +37,31 @@ class Alerts(Struct, frozen=True):
 
 
 def events_of(told: Alerts) -> list[Event]:
-    """An event for each alert that fires, at this moment.
+    """An event for each alert that fires and tells of something wrong, at this moment.
 
     One that is over is passed over: nothing says that its cause is mended, so its issue gets quiet
     and is then proposed for closing.
     """
-    return [_event(alert) for alert in told.alerts if alert.status != "resolved"]
+    return [
+        _event(alert)
+        for alert in told.alerts
+        if alert.status != "resolved" and not _is_no_news(alert.labels)
+    ]
+
+
+def _is_no_news(labels: dict[str, str]) -> bool:
+    """A dead man's switch, which fires while all is well, or an alert about issues of ours.
+
+    An issue made of an alert about issues would be the next such alert.
+    """
+    return labels.get("severity", "").lower() == "none" or labels.get("part") == "issues"
 
 
 def _event(alert: Alert) -> Event:
     labels, notes = alert.labels, alert.annotations
     name = labels.get("alertname", "alert")
-    component = labels.get("component") or labels.get("service") or labels.get("job") or "unknown"
+    names = ("component", "part", "service", "job")
+    component = next((labels[name] for name in names if labels.get(name)), "unknown")
     category = next((one for one in CATEGORIES if one == labels.get("category")), None)
     return Event(
         kind="alert",
