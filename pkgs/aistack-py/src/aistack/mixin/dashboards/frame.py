@@ -1,0 +1,69 @@
+"""What dashboards have in common: variables, annotations, the labels of the parts' jobs."""
+
+from aistack.mixin.dashboards.model import Annotation, Query, Variable
+
+SERVICES = 'job=~"aistack-(aidb|coordinator)"'
+"""Both tell what PostgreSQL keeps, and every instance the same: take the max of it, not the sum."""
+
+
+def of_job(job: str) -> str:
+    """Label matchers for a job, and for the instance that was chosen."""
+    return f'job="{job}",instance=~"$instance"'
+
+
+def instance(job: str) -> Variable:
+    """The choice among the instances of a job, which may be a regular expression."""
+    return Variable("instance", "Instance", f'label_values(up{{job=~"{job}"}}, instance)')
+
+
+JOB = Variable("job", "Service", f"label_values(up{{{SERVICES}}}, job)")
+
+ALERTS = Annotation(
+    "Alerts",
+    Query(
+        'max by (alertname, part, severity) (ALERTS{alertstate="firing",part!="",'
+        'severity!="info"})',
+        "{{severity}} {{part}}",
+    ),
+    "{{alertname}}",
+    "red",
+)
+"""Ours all have the label ``part``; those for information alone would paint everything."""
+
+_NOW = f"count by (generation, version) (aistack_build_info{{{SERVICES}}})"
+_BEFORE = f"count by (generation, version) (aistack_build_info{{{SERVICES}}} offset 2m)"
+DEPLOYMENTS = Annotation(
+    "Deployments",
+    # An info metric never changes its value; a new generation is a series that was not there.
+    Query(f"{_NOW} unless {_BEFORE}", "version {{version}}"),
+    "Generation {{generation}}",
+    "blue",
+)
+GC_RUNS = Annotation(
+    "Garbage collections",
+    Query(f"max by (result) (changes(hybrid_gc_runs_total{{{SERVICES}}}[2m])) > 0", "{{result}}"),
+    "Garbage was collected",
+    "purple",
+    shown=False,
+)
+BACKUP_RUNS = Annotation(
+    "Backups",
+    Query(
+        "max by (exported_job, outcome) (changes(aistack_job_runs_total{"
+        f'{SERVICES},exported_job=~"backup.*"'
+        "}[2m])) > 0",
+        "{{outcome}}",
+    ),
+    "{{exported_job}}",
+    "super-light-blue",
+    shown=False,
+)
+ANNOTATIONS = (ALERTS, DEPLOYMENTS, GC_RUNS, BACKUP_RUNS)
+
+
+def showing(*more: Annotation) -> tuple[Annotation, ...]:
+    """All annotations, with these switched on besides alerts and deployments."""
+    return tuple(
+        Annotation(one.name, one.query, one.title, one.colour, one.shown or one in more)
+        for one in ANNOTATIONS
+    )

@@ -1,0 +1,176 @@
+"""The first page: the stack at a glance, and a row for each of its sides."""
+
+from aistack.mixin.dashboards import sections
+from aistack.mixin.dashboards.frame import SERVICES, showing
+from aistack.mixin.dashboards.model import (
+    GOOD_IS_ONE,
+    Dashboard,
+    Query,
+    Row,
+    falling,
+    rising,
+)
+from aistack.mixin.dashboards.panels import graph, stat
+from aistack.mixin.dashboards.promql import (
+    age,
+    chosen,
+    or_zero,
+    per_second,
+    quantile,
+    ratio,
+    stored,
+)
+
+_HOUR = 3600
+_DAY = 24 * _HOUR
+_NODE = 'job="aistack-node"'
+_REQUESTS = "aidb_http_requests_total"
+_FAILED = 'status=~"5.."'
+_IS_READY = 'check_type="ready"'
+_DISKS = 'fstype!~"tmpfs|ramfs|overlay|squashfs|nsfs|devtmpfs|autofs|fuse.*"'
+_BY = "severity, category"
+_FILLED = (
+    f"1 - min(node_filesystem_avail_bytes{{{_NODE},{_DISKS}}}"
+    f" / node_filesystem_size_bytes{{{_NODE},{_DISKS}}})"
+)
+_ALERTS = 'ALERTS{alertstate="firing",part!="",severity!="info"}'
+_REJECTED = "aidb_rate_limit_rejections_total"
+_FOUND = "aidb_malicious_patterns_detected_total"
+
+_SYSTEM = Row(
+    "System overview",
+    (
+        stat(
+            "Ready",
+            "Whether every instance of both services can answer requests.",
+            "none",
+            f"min({chosen('service_health_status', _IS_READY)})",
+            words=GOOD_IS_ONE,
+            to="aistack-health",
+        ),
+        stat(
+            "Alerts",
+            "Alerts of the stack that fire now.",
+            "short",
+            or_zero(f"count({_ALERTS})"),
+            steps=rising(1, 5),
+            to="aistack-monitoring",
+        ),
+        stat(
+            "Targets down",
+            "Parts whose metrics cannot be read.",
+            "short",
+            or_zero('count(up{job=~"aistack-.*"} == 0)'),
+            steps=rising(1, 2),
+            to="aistack-monitoring",
+        ),
+        stat(
+            "Requests",
+            "Requests a second to both services.",
+            "reqps",
+            per_second(_REQUESTS),
+            to="aistack-aidb",
+        ),
+        stat(
+            "Errors",
+            "Share of requests that were answered with 5xx.",
+            "percentunit",
+            ratio(per_second(_REQUESTS, where=_FAILED), per_second(_REQUESTS)),
+            steps=rising(0.001, 0.01),
+            to="aistack-aidb",
+        ),
+        stat(
+            "Time to answer (p95)",
+            "19 of 20 requests were answered within this time.",
+            "s",
+            quantile(0.95, "aidb_http_request_duration_seconds"),
+            steps=rising(0.5, 2),
+            to="aistack-aidb",
+        ),
+        stat(
+            "Active issues",
+            "Issues that are open, investigated or worked on.",
+            "short",
+            f"sum({stored('aidb_active_issues', by=_BY)})",
+            steps=rising(5, 50),
+            to="aistack-issues",
+        ),
+        stat(
+            "Last backup",
+            "Time since a backup of PostgreSQL reached a repository.",
+            "s",
+            age("postgres_backup_last_success_timestamp"),
+            steps=rising(26 * _HOUR, 50 * _HOUR),
+            to="aistack-backups",
+        ),
+        stat(
+            "Certificate ends in",
+            "Time until the end of the certificate that is served.",
+            "s",
+            f"min({chosen('tls_certificate_expiry_seconds')})",
+            steps=falling(14 * _DAY, 5 * _DAY),
+            to="aistack-health",
+        ),
+        stat(
+            "Fullest disk",
+            "Share of the fullest file system that is used.",
+            "percentunit",
+            _FILLED,
+            steps=rising(0.8, 0.9),
+            to="aistack-host",
+        ),
+    ),
+)
+
+_SECURITY = Row(
+    "Security",
+    (
+        graph(
+            "Refused by a limit",
+            "Requests a second by the limit that refused them.",
+            "reqps",
+            Query(or_zero(per_second(_REJECTED, by="scope")), "{{scope}}"),
+            stacked=True,
+            to="aistack-guards",
+        ),
+        graph(
+            "Suspicious texts",
+            "Findings a second of the screening, by kind.",
+            "ops",
+            Query(or_zero(per_second(_FOUND, by="kind")), "{{kind}}"),
+            stacked=True,
+            to="aistack-guards",
+        ),
+        graph(
+            "Not let in",
+            "Answers a second with 401, 403 or 429.",
+            "reqps",
+            Query(
+                or_zero(per_second(_REQUESTS, by="status", where='status=~"401|403|429"')),
+                "{{status}}",
+            ),
+            stacked=True,
+            to="aistack-guards",
+        ),
+    ),
+)
+
+OVERVIEW = Dashboard(
+    uid="aistack-overview",
+    title="aistack / Overview",
+    about="The whole stack at a glance. Rows open with a click, and ask nothing before.",
+    labels=SERVICES,
+    loki=True,
+    annotations=showing(),
+    rows=(
+        _SYSTEM,
+        _SECURITY,
+        sections.GARBAGE,
+        sections.HEALTH,
+        sections.BACKUPS,
+        sections.PERFORMANCE,
+        sections.DATABASES,
+        sections.ISSUES,
+        sections.EVENTS,
+    ),
+)

@@ -1,0 +1,216 @@
+"""PostgreSQL, by its exporter."""
+
+from aistack.mixin.dashboards.frame import instance, of_job, showing
+from aistack.mixin.dashboards.model import GOOD_IS_ONE, Dashboard, Query, Row, falling, rising
+from aistack.mixin.dashboards.panels import bars, graph, stat, table
+from aistack.mixin.dashboards.promql import chosen, per_second, ratio
+
+_JOB = "aistack-postgres"
+_REAL = 'datname!~"template.*|"'
+_BY = "datname"
+_HITS = "pg_stat_database_blks_hit"
+_READS = "pg_stat_database_blks_read"
+
+
+def _of_database(metric: str, legend: str = "{{datname}}") -> Query:
+    return Query(per_second(f"pg_stat_database_{metric}", by=_BY, where=_REAL), legend)
+
+
+def _of_table(metric: str) -> str:
+    return f"topk(10, sum by (relname) ({chosen(f'pg_stat_user_tables_{metric}')}))"
+
+
+_NOW = Row(
+    "Now",
+    (
+        stat(
+            "Answers",
+            "Whether the exporter can ask PostgreSQL.",
+            "none",
+            f"min({chosen('pg_up')})",
+            words=GOOD_IS_ONE,
+        ),
+        stat(
+            "Up since",
+            "Time since PostgreSQL was started.",
+            "s",
+            f"time() - max({chosen('pg_postmaster_start_time_seconds')})",
+        ),
+        stat(
+            "Connections",
+            "Share of the connections that are allowed (max_connections).",
+            "percentunit",
+            f"sum({chosen('pg_stat_activity_count')}) / "
+            f"max({chosen('pg_settings_max_connections')})",
+            steps=rising(0.7, 0.9),
+        ),
+        stat(
+            "Found in memory",
+            "Share of blocks that did not have to be read from disk.",
+            "percentunit",
+            ratio(
+                per_second(_HITS, where=_REAL),
+                f"({per_second(_HITS, where=_REAL)} + {per_second(_READS, where=_REAL)})",
+            ),
+            steps=falling(0.95, 0.8),
+        ),
+        stat(
+            "Longest transaction",
+            "Age of the oldest transaction that is open. A long one keeps dead rows.",
+            "s",
+            f"max({chosen('pg_stat_activity_max_tx_duration')})",
+            steps=rising(300, 3600),
+        ),
+        stat(
+            "Size",
+            "Of all databases.",
+            "bytes",
+            f"sum({chosen('pg_database_size_bytes')})",
+        ),
+    ),
+)
+
+_USE = Row(
+    "Use",
+    (
+        graph(
+            "Connections by state",
+            "An idle one in a transaction holds locks for nothing.",
+            "none",
+            Query(f"sum by (state) ({chosen('pg_stat_activity_count')})", "{{state}}"),
+            stacked=True,
+        ),
+        graph(
+            "Commits", "Transactions a second that were kept.", "ops", _of_database("xact_commit")
+        ),
+        graph(
+            "Rollbacks",
+            "Transactions a second that were taken back.",
+            "ops",
+            _of_database("xact_rollback"),
+        ),
+        graph(
+            "Rows read",
+            "Rows a second that queries got. Far more read than given back means that an "
+            "index is missing.",
+            "ops",
+            Query(per_second("pg_stat_database_tup_returned", where=_REAL), "read"),
+            Query(per_second("pg_stat_database_tup_fetched", where=_REAL), "by an index"),
+        ),
+        graph(
+            "Rows written",
+            "Rows a second by what was done.",
+            "ops",
+            *(
+                Query(per_second(f"pg_stat_database_tup_{done}", where=_REAL), done)
+                for done in ("inserted", "updated", "deleted")
+            ),
+            stacked=True,
+        ),
+        graph(
+            "Blocks",
+            "Blocks a second that were in memory, and those that were read from disk.",
+            "ops",
+            Query(per_second(_HITS, where=_REAL), "in memory"),
+            Query(per_second(_READS, where=_REAL), "read"),
+        ),
+    ),
+)
+
+_TROUBLE = Row(
+    "Waits and trouble",
+    (
+        graph(
+            "Locks by mode",
+            "Locks that are held or waited for.",
+            "none",
+            Query(f"sum by (mode) ({chosen('pg_locks_count')}) > 0", "{{mode}}"),
+        ),
+        graph(
+            "Deadlocks",
+            "Transactions a second that were ended because they waited for each other.",
+            "ops",
+            _of_database("deadlocks"),
+        ),
+        graph(
+            "Temporary files",
+            "Bytes a second that queries wrote because work_mem was too small.",
+            "Bps",
+            _of_database("temp_bytes"),
+        ),
+        graph(
+            "Archiver",
+            "WAL segments of the last hour that were archived, and tries that failed.",
+            "short",
+            *(
+                Query(f"sum(increase({chosen(f'pg_stat_archiver_{count}_count')}[1h]))", count)
+                for count in ("archived", "failed")
+            ),
+        ),
+        graph(
+            "Longest transaction by state",
+            "Age of the oldest in each state.",
+            "s",
+            Query(f"max by (state) ({chosen('pg_stat_activity_max_tx_duration')})", "{{state}}"),
+            steps=rising(300, 3600),
+        ),
+        graph(
+            "Conflicts",
+            "Queries a second that a standby's recovery ended.",
+            "ops",
+            _of_database("conflicts"),
+        ),
+    ),
+)
+
+_STORE = Row(
+    "Databases and tables",
+    (
+        graph(
+            "Size of databases",
+            "Bytes on disk.",
+            "bytes",
+            Query(f"max by (datname) ({chosen('pg_database_size_bytes', _REAL)})", "{{datname}}"),
+        ),
+        bars(
+            "Live rows",
+            "The ten tables of ours with most rows.",
+            "short",
+            Query(_of_table("n_live_tup"), "{{relname}}"),
+        ),
+        bars(
+            "Dead rows",
+            "Rows that are gone and still take room; vacuum takes them away.",
+            "short",
+            Query(_of_table("n_dead_tup"), "{{relname}}"),
+        ),
+        table(
+            "Vacuums",
+            "How often autovacuum went over each table.",
+            "short",
+            Query(_of_table("autovacuum_count")),
+            width=12,
+        ),
+        bars(
+            "Read from end to end",
+            "Scans of whole tables a second. On large tables an index is missing.",
+            "ops",
+            Query(
+                f"topk(10, {per_second('pg_stat_user_tables_seq_scan', by='relname')})",
+                "{{relname}}",
+            ),
+            width=12,
+        ),
+    ),
+)
+
+POSTGRESQL = Dashboard(
+    uid="aistack-postgresql",
+    title="aistack / PostgreSQL",
+    about="The database that holds everything: its use, its trouble, its tables.",
+    labels=of_job(_JOB),
+    runbook="postgresql.md",
+    variables=(instance(_JOB),),
+    annotations=showing(),
+    rows=(_NOW, _USE, _TROUBLE, _STORE),
+)

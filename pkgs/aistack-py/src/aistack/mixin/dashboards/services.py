@@ -1,0 +1,155 @@
+"""What both services have: requests, times, errors, a pool of connections."""
+
+from aistack.mixin.dashboards.model import GOOD_IS_ONE, Panel, Query, Row, falling, rising
+from aistack.mixin.dashboards.panels import bars, graph, stat
+from aistack.mixin.dashboards.promql import chosen, or_zero, per_second, quantile, ratio
+
+_REQUESTS = "aidb_http_requests_total"
+_SECONDS = "aidb_http_request_duration_seconds"
+_IS_READY = 'check_type="ready"'
+_FAILED = 'status=~"5.."'
+
+
+def ready() -> Panel:
+    """Whether all of it takes requests."""
+    return stat(
+        "Ready",
+        "Whether every instance says that it can answer requests.",
+        "none",
+        f"min({chosen('service_health_status', _IS_READY)})",
+        words=GOOD_IS_ONE,
+        to="aistack-health",
+    )
+
+
+def instances() -> Panel:
+    """How many answer the scraper."""
+    return stat(
+        "Instances up",
+        "Instances whose metrics can be read.",
+        "none",
+        f"sum({chosen('up')})",
+        steps=falling(1, 1),
+    )
+
+
+def errors() -> Panel:
+    """The share of requests that failed by our fault."""
+    return stat(
+        "Errors",
+        "Share of requests that were answered with 5xx, in the last minutes.",
+        "percentunit",
+        ratio(per_second(_REQUESTS, where=_FAILED), per_second(_REQUESTS)),
+        steps=rising(0.001, 0.01),
+    )
+
+
+def requests_now() -> Panel:
+    """How many come in."""
+    return stat("Requests", "Requests a second.", "reqps", per_second(_REQUESTS))
+
+
+def slow_now() -> Panel:
+    """The 95th percentile of the time to an answer."""
+    return stat(
+        "Time to answer (p95)",
+        "19 of 20 requests were answered within this time.",
+        "s",
+        quantile(0.95, _SECONDS),
+        steps=rising(0.5, 2),
+    )
+
+
+def requests() -> Row:
+    """Requests by what they asked and what they got."""
+    return Row(
+        "Requests",
+        (
+            graph(
+                "Requests by status",
+                "Requests a second by the status of their answer.",
+                "reqps",
+                Query(per_second(_REQUESTS, by="status"), "{{status}}"),
+                stacked=True,
+            ),
+            graph(
+                "Requests by route",
+                "Requests a second by what they ask for.",
+                "reqps",
+                Query(per_second(_REQUESTS, by="method, route"), "{{method}} {{route}}"),
+                stacked=True,
+            ),
+            graph(
+                "Errors by route",
+                "Answers with 5xx a second. Their log lines have the request id of the answer.",
+                "reqps",
+                Query(
+                    or_zero(per_second(_REQUESTS, by="method, route", where=_FAILED)),
+                    "{{method}} {{route}}",
+                ),
+                steps=rising(0.01, 1),
+            ),
+            graph(
+                "Time to answer",
+                "Half, 95 and 99 of 100 requests were answered within this time.",
+                "s",
+                *(
+                    Query(quantile(share, _SECONDS), f"p{share * 100:g}")
+                    for share in (0.5, 0.95, 0.99)
+                ),
+            ),
+            bars(
+                "Slowest routes (p95)",
+                "Routes by the time within which 19 of 20 requests were answered.",
+                "s",
+                Query(
+                    f"topk(10, {quantile(0.95, _SECONDS, by='method, route')} >= 0)",
+                    "{{method}} {{route}}",
+                ),
+                steps=rising(0.5, 2),
+            ),
+            graph(
+                "Refused for who asks",
+                "Answers a second with 401 (no or a wrong key), 403 (not allowed) and 429 (limit).",
+                "reqps",
+                Query(
+                    or_zero(per_second(_REQUESTS, by="status", where='status=~"401|403|429"')),
+                    "{{status}}",
+                ),
+                to="aistack-guards",
+            ),
+        ),
+    )
+
+
+def pool() -> Row:
+    """Connections to PostgreSQL."""
+    return Row(
+        "Connections to PostgreSQL",
+        (
+            graph(
+                "Pool",
+                "Connections of the pool by state, of all workers.",
+                "none",
+                Query(f"sum by (state) ({chosen('aidb_postgres_pool_connections')})", "{{state}}"),
+                stacked=True,
+            ),
+            graph(
+                "Waiting for a connection",
+                "Requests that wait for one; more than 0 for long means that the pool is too "
+                "small or that the database is slow.",
+                "none",
+                Query(f"sum({chosen('aidb_postgres_pool_waiting')})", "waiting"),
+                steps=rising(1, 10),
+            ),
+            graph(
+                "Time until there was a connection",
+                "Half and 99 of 100 requests waited no longer.",
+                "s",
+                *(
+                    Query(quantile(share, "aidb_postgres_pool_wait_seconds"), f"p{share * 100:g}")
+                    for share in (0.5, 0.99)
+                ),
+            ),
+        ),
+    )
