@@ -8,24 +8,17 @@ from aistack.cli.render import as_json, table
 from aistack.mixin.dashboards.queries import queries as all_queries
 from aistack.mixin.dashboards.reference import reference as dashboards_reference
 from aistack.mixin.render import write
-from aistack.monitoring.contract.reference import markdown
+from aistack.monitoring.contract.reference import markdown as metrics_reference
 
 RUNBOOKS = "file:///run/current-system/sw/share/doc/aistack/runbooks"
 """Where the NixOS module puts them."""
 
-_REFERENCES = {"dashboards": dashboards_reference}
+_REFERENCES = {"dashboards": dashboards_reference, "metrics": metrics_reference}
 
 
 @click.group()
 def mixin() -> None:
     """What a Prometheus and a Grafana of your own need to watch this."""
-
-
-@mixin.command()
-@click.argument("what", type=click.Choice(["metrics"]))
-def reference(what: str) -> None:  # noqa: ARG001  # one so far
-    """Print a page of the reference, in Markdown."""
-    click.echo(markdown(), nl=False)
 
 
 @mixin.command()
@@ -57,5 +50,5 @@ def queries(*, json_: bool) -> None:
 @mixin.command()
 @click.argument("what", type=click.Choice(sorted(_REFERENCES)))
 def reference(what: str) -> None:
-    """Print a page of this documentation's reference, as it is written from the code."""
+    """Print a page of the reference, in Markdown."""
     click.echo(_REFERENCES[what](), nl=False)

@@ -4,7 +4,7 @@ from aistack.mixin.dashboards import services
 from aistack.mixin.dashboards.frame import instance, of_job, showing
 from aistack.mixin.dashboards.model import Dashboard, Query, Row, rising
 from aistack.mixin.dashboards.panels import graph, stat
-from aistack.mixin.dashboards.promql import chosen, or_zero, per_second, quantile
+from aistack.mixin.dashboards.promql import chosen, or_zero, per_second, quantiles
 
 _PENDING = f"max({chosen('aidb_outbox_pending')})"
 _JOB = "aistack-aidb"
@@ -41,24 +41,15 @@ _SEARCH = Row(
             "Time of a search",
             "Half, 95 and 99 of 100 searches over HTTP were answered within this time.",
             "s",
-            *(
-                Query(
-                    quantile(
-                        share, "aidb_http_request_duration_seconds", where='route="/v1/query"'
-                    ),
-                    f"p{share * 100:g}",
-                )
-                for share in (0.5, 0.95, 0.99)
+            *quantiles(
+                "aidb_http_request_duration_seconds", 0.5, 0.95, 0.99, where='route="/v1/query"'
             ),
         ),
         graph(
             "Size of questions",
             "Half and 99 of 100 questions are no longer.",
             "bytes",
-            *(
-                Query(quantile(share, "aidb_query_size_bytes"), f"p{share * 100:g}")
-                for share in (0.5, 0.99)
-            ),
+            *quantiles("aidb_query_size_bytes", 0.5, 0.99),
         ),
     ),
 )
@@ -99,5 +90,5 @@ AIDB = Dashboard(
     runbook="aidb.md",
     variables=(instance(_JOB),),
     annotations=showing(),
-    rows=(_NOW, services.requests(), _SEARCH, _INDEX, services.pool()),
+    rows=(_NOW, services.requests(), _SEARCH, _INDEX, services.pool(), services.processes()),
 )

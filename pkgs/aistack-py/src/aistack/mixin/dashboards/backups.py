@@ -1,15 +1,13 @@
 """Backups: how old, how large, how sure."""
 
-from aistack.mixin.dashboards.frame import BACKUP_RUNS, SERVICES, showing
+from aistack.mixin.dashboards.frame import BACKUP_RUNS, DAY, HOUR, SERVICES, showing
 from aistack.mixin.dashboards.model import GOOD_IS_ONE, Dashboard, Panel, Query, Row, rising
 from aistack.mixin.dashboards.panels import bars, graph, stat, states
 from aistack.mixin.dashboards.promql import age, chosen, stored, stored_in
 
-_HOUR = 3600
-_DAY = 24 * _HOUR
-_LATE = rising(26 * _HOUR, 50 * _HOUR)
+_LATE = rising(26 * HOUR, 50 * HOUR)
 _PARTS = {"postgres": "PostgreSQL", "qdrant": "index", "logical": "logical dump"}
-_JOBS = 'exported_job=~"backup.*"'
+_JOBS = 'job_name=~"backup.*"'
 
 
 def _of_each(metric: str) -> tuple[Query, ...]:
@@ -49,7 +47,7 @@ _NOW = Row(
             "Decades mean never.",
             "s",
             age("aistack_backup_drill_last_success_timestamp"),
-            steps=rising(8 * _DAY, 15 * _DAY),
+            steps=rising(8 * DAY, 15 * DAY),
         ),
         stat(
             "State readable",
@@ -91,7 +89,7 @@ _REPOSITORIES = Row(
             "Time since the repository was read back and no fault found. Decades mean never.",
             "s",
             Query(age("aistack_backup_verified_timestamp", by="repository"), "{{repository}}"),
-            steps=rising(8 * _DAY, 15 * _DAY),
+            steps=rising(8 * DAY, 15 * DAY),
         ),
         graph(
             "Free space",
@@ -135,8 +133,8 @@ _SIZES = Row(
             "Runs of the last 24 hours by their outcome.",
             "short",
             Query(
-                stored_in("1d", "aistack_job_runs_total", by="exported_job, outcome", where=_JOBS),
-                "{{exported_job}} {{outcome}}",
+                stored_in("1d", "aistack_job_runs_total", by="job_name, outcome", where=_JOBS),
+                "{{job_name}} {{outcome}}",
             ),
             width=12,
         ),
@@ -174,8 +172,8 @@ _DRILLS = Row(
             "Runs of any backup job that began and never told an end. One that is under way "
             "counts, too.",
             "short",
-            f"sum({stored('aistack_job_starts_total', by='exported_job', where=_JOBS)}) - "
-            f"sum({stored('aistack_job_runs_total', by='exported_job, outcome', where=_JOBS)})",
+            f"sum({stored('aistack_job_starts_total', by='job_name', where=_JOBS)}) - "
+            f"sum({stored('aistack_job_runs_total', by='job_name, outcome', where=_JOBS)})",
             width=6,
         ),
     ),

@@ -4,7 +4,7 @@ from aistack.mixin.dashboards import services
 from aistack.mixin.dashboards.frame import GC_RUNS, instance, of_job, showing
 from aistack.mixin.dashboards.model import Dashboard, Query, Row
 from aistack.mixin.dashboards.panels import graph, stat
-from aistack.mixin.dashboards.promql import chosen, mean, or_zero, per_second, quantile, ratio
+from aistack.mixin.dashboards.promql import chosen, mean, or_zero, per_second, quantiles, ratio
 
 _JOB = "aistack-coordinator"
 _TOKENS = "coordinator_context_tokens"
@@ -86,7 +86,7 @@ _CONTEXT = Row(
             "Size of contexts",
             "Tokens (estimated) that half and 95 of 100 contexts stay within.",
             "short",
-            *(Query(quantile(share, _TOKENS), f"p{share * 100:g}") for share in (0.5, 0.95)),
+            *quantiles(_TOKENS, 0.5, 0.95),
         ),
         graph(
             "Mean size of a context",
@@ -105,5 +105,5 @@ COORDINATOR = Dashboard(
     runbook="coordinator.md",
     variables=(instance(_JOB),),
     annotations=showing(GC_RUNS),
-    rows=(_NOW, _LEARNING, _CONTEXT, services.requests(), services.pool()),
+    rows=(_NOW, _LEARNING, _CONTEXT, services.requests(), services.pool(), services.processes()),
 )

@@ -1,9 +1,17 @@
-"""What dashboards have in common: variables, annotations, the labels of the parts' jobs."""
+"""What dashboards have in common: labels, variables, annotations."""
 
 from aistack.mixin.dashboards.model import Annotation, Query, Variable
 
 SERVICES = 'job=~"aistack-(aidb|coordinator)"'
 """Both tell what PostgreSQL keeps, and every instance the same: take the max of it, not the sum."""
+
+FIRING = 'ALERTS{alertstate="firing",part!="",severity!="info"}'
+"""Ours all have the label ``part``; those for information alone say nothing is wrong."""
+DISKS = 'fstype!~"tmpfs|ramfs|overlay|squashfs|nsfs|devtmpfs|autofs|fuse.*"'
+ASKED = 'route!~"/health/.*|/metrics"'
+"""Machines ask for health and metrics, and are answered from memory: they are left out."""
+HOUR = 3600
+DAY = 24 * HOUR
 
 
 def of_job(job: str) -> str:
@@ -20,15 +28,10 @@ JOB = Variable("job", "Service", f"label_values(up{{{SERVICES}}}, job)")
 
 ALERTS = Annotation(
     "Alerts",
-    Query(
-        'max by (alertname, part, severity) (ALERTS{alertstate="firing",part!="",'
-        'severity!="info"})',
-        "{{severity}} {{part}}",
-    ),
+    Query(f"max by (alertname, part, severity) ({FIRING})", "{{severity}} {{part}}"),
     "{{alertname}}",
     "red",
 )
-"""Ours all have the label ``part``; those for information alone would paint everything."""
 
 _NOW = f"count by (generation, version) (aistack_build_info{{{SERVICES}}})"
 _BEFORE = f"count by (generation, version) (aistack_build_info{{{SERVICES}}} offset 2m)"
@@ -49,12 +52,12 @@ GC_RUNS = Annotation(
 BACKUP_RUNS = Annotation(
     "Backups",
     Query(
-        "max by (exported_job, outcome) (changes(aistack_job_runs_total{"
-        f'{SERVICES},exported_job=~"backup.*"'
+        "max by (job_name, outcome) (changes(aistack_job_runs_total{"
+        f'{SERVICES},job_name=~"backup.*"'
         "}[2m])) > 0",
         "{{outcome}}",
     ),
-    "{{exported_job}}",
+    "{{job_name}}",
     "super-light-blue",
     shown=False,
 )

@@ -1,16 +1,15 @@
 """Garbage collection."""
 
-from aistack.mixin.dashboards.frame import GC_RUNS, SERVICES, showing
+from aistack.mixin.dashboards.frame import DAY, GC_RUNS, SERVICES, showing
 from aistack.mixin.dashboards.model import GOOD_IS_ONE, Dashboard, Query, Row, rising
 from aistack.mixin.dashboards.panels import bars, graph, stat
 from aistack.mixin.dashboards.promql import age, chosen, stored, stored_in
 
-_DAY = 86_400
 _DELETED = "hybrid_gc_solutions_deleted_total"
 _RUNS = "hybrid_gc_runs_total"
 _SECONDS = "hybrid_gc_execution_seconds"
 _BAD_RUN = 'result=~"failed|killed|refused"'
-_JOB = 'exported_job=~"gc.*"'
+_JOB = 'job_name=~"gc.*"'
 
 _NOW = Row(
     "Now",
@@ -20,7 +19,7 @@ _NOW = Row(
             "Time since a run ended well. It runs every night.",
             "s",
             age("hybrid_gc_last_success_timestamp"),
-            steps=rising(1.5 * _DAY, 3 * _DAY),
+            steps=rising(1.5 * DAY, 3 * DAY),
         ),
         stat(
             "Taken in 24 hours",
@@ -124,8 +123,8 @@ _RUN = Row(
             "Runs and undos of the last 24 hours by their outcome.",
             "short",
             Query(
-                stored_in("1d", "aistack_job_runs_total", by="exported_job, outcome", where=_JOB),
-                "{{exported_job}} {{outcome}}",
+                stored_in("1d", "aistack_job_runs_total", by="job_name, outcome", where=_JOB),
+                "{{job_name}} {{outcome}}",
             ),
         ),
     ),

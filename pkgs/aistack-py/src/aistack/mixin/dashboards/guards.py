@@ -3,7 +3,7 @@
 from aistack.mixin.dashboards.frame import JOB, instance, showing
 from aistack.mixin.dashboards.model import Dashboard, Query, Row, rising
 from aistack.mixin.dashboards.panels import bars, graph, stat
-from aistack.mixin.dashboards.promql import chosen, or_zero, per_second, quantile, ratio
+from aistack.mixin.dashboards.promql import chosen, or_zero, per_second, quantiles, ratio
 
 _REJECTED = "aidb_rate_limit_rejections_total"
 _FOUND = "aidb_malicious_patterns_detected_total"
@@ -90,10 +90,7 @@ _LIMITS = Row(
             "Time to decide",
             "Half and 99 of 100 decisions took no longer. Redis is in it.",
             "s",
-            *(
-                Query(quantile(share, "aidb_rate_limit_seconds"), f"p{share * 100:g}")
-                for share in (0.5, 0.99)
-            ),
+            *quantiles("aidb_rate_limit_seconds", 0.5, 0.99),
             steps=rising(0.01, 0.05),
         ),
         graph(

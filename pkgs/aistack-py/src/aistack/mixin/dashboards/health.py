@@ -1,25 +1,23 @@
 """Health of services and what they depend on, and the certificate."""
 
-from aistack.mixin.dashboards.frame import JOB, instance, showing
+from aistack.mixin.dashboards.frame import DAY, JOB, instance, showing
 from aistack.mixin.dashboards.model import (
     GOOD_IS_ONE,
+    WELL,
     Dashboard,
     Query,
     Row,
-    Words,
     falling,
     rising,
 )
 from aistack.mixin.dashboards.panels import bars, graph, stat, states
 from aistack.mixin.dashboards.promql import age, chosen, or_zero, per_second, quantile, stored_in
 
-_DAY = 86_400
-_WELL: Words = ((1, "well", "green"), (0.5, "warning", "yellow"), (0, "fails", "red"))
 _PROBES = 'job="aistack-blackbox"'
 _DEPENDENCY = "dependency_health_status"
 _EXPIRY = "tls_certificate_expiry_seconds"
 _LIFETIME = "tls_certificate_lifetime_seconds"
-_TLS_JOBS = 'exported_job=~"tls_.*"'
+_TLS_JOBS = 'job_name=~"tls_.*"'
 _IS_READY = 'check_type="ready"'
 _READY = chosen("service_health_status", _IS_READY)
 _BAD_LOOK = 'status!="pass"'
@@ -39,7 +37,7 @@ _NOW = Row(
             "The worst state of anything that a service needs.",
             "none",
             f"min({chosen(_DEPENDENCY)})",
-            words=_WELL,
+            words=WELL,
         ),
         stat(
             "Answers from outside",
@@ -53,7 +51,7 @@ _NOW = Row(
             "Time until the end of the certificate that is served.",
             "s",
             f"min({chosen(_EXPIRY)})",
-            steps=falling(14 * _DAY, 5 * _DAY),
+            steps=falling(14 * DAY, 5 * DAY),
         ),
         stat(
             "Lifetime left",
@@ -88,7 +86,7 @@ _SERVICES = Row(
             "Dependencies over time",
             "What the services saw of each; the worst of all instances.",
             Query(f"min by (dependency) ({chosen(_DEPENDENCY)})", "{{dependency}}"),
-            _WELL,
+            WELL,
         ),
         graph(
             "Time of a look (p95)",
@@ -177,10 +175,8 @@ _CERTIFICATE = Row(
             "it was looked at and is not due.",
             "short",
             Query(
-                stored_in(
-                    "1d", "aistack_job_runs_total", by="exported_job, outcome", where=_TLS_JOBS
-                ),
-                "{{exported_job}} {{outcome}}",
+                stored_in("1d", "aistack_job_runs_total", by="job_name, outcome", where=_TLS_JOBS),
+                "{{job_name}} {{outcome}}",
             ),
             width=12,
         ),
@@ -189,7 +185,7 @@ _CERTIFICATE = Row(
             "Time since the certificate was renewed, or seen not to be due.",
             "s",
             age("aistack_tls_renewal_last_success_timestamp"),
-            steps=rising(2 * _DAY, 7 * _DAY),
+            steps=rising(2 * DAY, 7 * DAY),
             width=12,
         ),
         stat(

@@ -1,12 +1,11 @@
 """The host: processor, memory, disks, network, units."""
 
-from aistack.mixin.dashboards.frame import instance, of_job, showing
+from aistack.mixin.dashboards.frame import DAY, DISKS, instance, of_job, showing
 from aistack.mixin.dashboards.model import Dashboard, Query, Row, Words, rising
 from aistack.mixin.dashboards.panels import bars, graph, stat, states, table
 from aistack.mixin.dashboards.promql import chosen, per_second
 
 _JOB = "aistack-node"
-_DISKS = 'fstype!~"tmpfs|ramfs|overlay|squashfs|nsfs|devtmpfs|autofs|fuse.*"'
 _WIRES = 'device!~"lo|veth.*|docker.*|br-.*"'
 _OURS = (
     'name=~"(aistack|postgresql|qdrant|redis|nginx|prometheus|alertmanager|grafana|loki|alloy)'
@@ -20,12 +19,12 @@ _RUNS: Words = ((1, "active", "green"), (0, "not active", "red"))
 _BUSY = f"1 - avg(rate({chosen('node_cpu_seconds_total', _IDLE)}[$__rate_interval]))"
 _MEMORY = f"1 - {chosen('node_memory_MemAvailable_bytes')} / {chosen('node_memory_MemTotal_bytes')}"
 _FILLED = (
-    f"1 - {chosen('node_filesystem_avail_bytes', _DISKS)}"
-    f" / {chosen('node_filesystem_size_bytes', _DISKS)}"
+    f"1 - {chosen('node_filesystem_avail_bytes', DISKS)}"
+    f" / {chosen('node_filesystem_size_bytes', DISKS)}"
 )
 _INODES = (
-    f"1 - {chosen('node_filesystem_files_free', _DISKS)}"
-    f" / ({chosen('node_filesystem_files', _DISKS)} > 0)"
+    f"1 - {chosen('node_filesystem_files_free', DISKS)}"
+    f" / ({chosen('node_filesystem_files', DISKS)} > 0)"
 )
 
 _NOW = Row(
@@ -156,7 +155,7 @@ _STORE = Row(
             "Bytes that programs can still write.",
             "bytes",
             Query(
-                f"min by (mountpoint) ({chosen('node_filesystem_avail_bytes', _DISKS)})",
+                f"min by (mountpoint) ({chosen('node_filesystem_avail_bytes', DISKS)})",
                 "{{mountpoint}}",
             ),
         ),
@@ -270,7 +269,7 @@ _UNITS = Row(
                 f"({chosen('node_systemd_timer_last_trigger_seconds', _TIMERS)} > 0)",
                 "{{name}}",
             ),
-            steps=rising(2 * 86_400, 8 * 86_400),
+            steps=rising(2 * DAY, 8 * DAY),
         ),
     ),
 )

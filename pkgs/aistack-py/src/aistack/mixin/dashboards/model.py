@@ -15,6 +15,7 @@ Words = tuple[tuple[float, str, str], ...]
 QUIET: Steps = ((None, "text"),)
 FINE: Steps = ((None, "green"),)
 GOOD_IS_ONE: Words = ((1, "yes", "green"), (0, "no", "red"))
+WELL: Words = ((1, "well", "green"), (0.5, "warning", "yellow"), (0, "fails", "red"))
 BAD_IS_ONE: Words = ((0, "no", "green"), (1, "yes", "red"))
 
 

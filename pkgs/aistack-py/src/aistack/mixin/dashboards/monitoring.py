@@ -1,6 +1,6 @@
 """The monitoring itself: who watches is watched."""
 
-from aistack.mixin.dashboards.frame import showing
+from aistack.mixin.dashboards.frame import FIRING, showing
 from aistack.mixin.dashboards.model import GOOD_IS_ONE, Dashboard, Query, Row, falling, rising
 from aistack.mixin.dashboards.panels import bars, graph, stat, states, table
 from aistack.mixin.dashboards.promql import chosen, or_zero, per_second, quantile
@@ -11,7 +11,6 @@ _GRAFANA = 'job="aistack-grafana"'
 _LOKI = 'job="aistack-loki"'
 _ALLOY = 'job="aistack-alloy"'
 _OURS = 'job=~"aistack-.*"'
-_FIRING = 'alertstate="firing",part!="",severity!="info"'
 
 _ALERTS = 'max by (alertname, part, severity, alertstate) (ALERTS{part!=""})'
 
@@ -39,7 +38,7 @@ _NOW = Row(
             "Alerts firing",
             "Alerts of this stack that fire now.",
             "short",
-            or_zero(f"count(ALERTS{{{_FIRING}}})"),
+            or_zero(f"count({FIRING})"),
             steps=rising(1, 5),
         ),
         stat(

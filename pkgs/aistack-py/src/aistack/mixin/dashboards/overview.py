@@ -1,7 +1,7 @@
 """The first page: the stack at a glance, and a row for each of its sides."""
 
 from aistack.mixin.dashboards import sections
-from aistack.mixin.dashboards.frame import SERVICES, showing
+from aistack.mixin.dashboards.frame import ASKED, DAY, DISKS, FIRING, HOUR, SERVICES, showing
 from aistack.mixin.dashboards.model import (
     GOOD_IS_ONE,
     Dashboard,
@@ -21,19 +21,15 @@ from aistack.mixin.dashboards.promql import (
     stored,
 )
 
-_HOUR = 3600
-_DAY = 24 * _HOUR
 _NODE = 'job="aistack-node"'
 _REQUESTS = "aidb_http_requests_total"
-_FAILED = 'status=~"5.."'
+_FAILED = f'{ASKED},status=~"5.."'
 _IS_READY = 'check_type="ready"'
-_DISKS = 'fstype!~"tmpfs|ramfs|overlay|squashfs|nsfs|devtmpfs|autofs|fuse.*"'
 _BY = "severity, category"
 _FILLED = (
-    f"1 - min(node_filesystem_avail_bytes{{{_NODE},{_DISKS}}}"
-    f" / node_filesystem_size_bytes{{{_NODE},{_DISKS}}})"
+    f"1 - min(node_filesystem_avail_bytes{{{_NODE},{DISKS}}}"
+    f" / node_filesystem_size_bytes{{{_NODE},{DISKS}}})"
 )
-_ALERTS = 'ALERTS{alertstate="firing",part!="",severity!="info"}'
 _REJECTED = "aidb_rate_limit_rejections_total"
 _FOUND = "aidb_malicious_patterns_detected_total"
 
@@ -52,7 +48,7 @@ _SYSTEM = Row(
             "Alerts",
             "Alerts of the stack that fire now.",
             "short",
-            or_zero(f"count({_ALERTS})"),
+            or_zero(f"count({FIRING})"),
             steps=rising(1, 5),
             to="aistack-monitoring",
         ),
@@ -68,14 +64,14 @@ _SYSTEM = Row(
             "Requests",
             "Requests a second to both services.",
             "reqps",
-            per_second(_REQUESTS),
+            per_second(_REQUESTS, where=ASKED),
             to="aistack-aidb",
         ),
         stat(
             "Errors",
             "Share of requests that were answered with 5xx.",
             "percentunit",
-            ratio(per_second(_REQUESTS, where=_FAILED), per_second(_REQUESTS)),
+            ratio(per_second(_REQUESTS, where=_FAILED), per_second(_REQUESTS, where=ASKED)),
             steps=rising(0.001, 0.01),
             to="aistack-aidb",
         ),
@@ -83,7 +79,7 @@ _SYSTEM = Row(
             "Time to answer (p95)",
             "19 of 20 requests were answered within this time.",
             "s",
-            quantile(0.95, "aidb_http_request_duration_seconds"),
+            quantile(0.95, "aidb_http_request_duration_seconds", where=ASKED),
             steps=rising(0.5, 2),
             to="aistack-aidb",
         ),
@@ -100,7 +96,7 @@ _SYSTEM = Row(
             "Time since a backup of PostgreSQL reached a repository.",
             "s",
             age("postgres_backup_last_success_timestamp"),
-            steps=rising(26 * _HOUR, 50 * _HOUR),
+            steps=rising(26 * HOUR, 50 * HOUR),
             to="aistack-backups",
         ),
         stat(
@@ -108,7 +104,7 @@ _SYSTEM = Row(
             "Time until the end of the certificate that is served.",
             "s",
             f"min({chosen('tls_certificate_expiry_seconds')})",
-            steps=falling(14 * _DAY, 5 * _DAY),
+            steps=falling(14 * DAY, 5 * DAY),
             to="aistack-health",
         ),
         stat(

@@ -1,5 +1,7 @@
 """Idioms of PromQL. The selectors have ``{@}``, which the dashboard's own labels replace."""
 
+from aistack.mixin.dashboards.model import Query
+
 
 def chosen(metric: str, where: str = "") -> str:
     """A selector.
@@ -20,6 +22,11 @@ def quantile(share: float, metric: str, *, by: str = "", where: str = "") -> str
     """Of a histogram, summed over all but its buckets and ``by``."""
     labels = f"le, {by}" if by else "le"
     return f"histogram_quantile({share}, {per_second(f'{metric}_bucket', by=labels, where=where)})"
+
+
+def quantiles(metric: str, *shares: float, where: str = "") -> tuple[Query, ...]:
+    """A query for each share, called ``p99`` and alike."""
+    return tuple(Query(quantile(one, metric, where=where), f"p{one * 100:g}") for one in shares)
 
 
 def mean(metric: str, *, by: str = "") -> str:

@@ -1,34 +1,25 @@
 """The folded rows of the overview that stand for parts with dashboards of their own."""
 
-from aistack.mixin.dashboards.model import (
-    GOOD_IS_ONE,
-    Query,
-    Row,
-    Words,
-    rising,
-)
+from aistack.mixin.dashboards.frame import ASKED, DAY, FIRING, HOUR
+from aistack.mixin.dashboards.model import GOOD_IS_ONE, WELL, Query, Row, rising
 from aistack.mixin.dashboards.panels import bars, graph, lines, stat, states, table
 from aistack.mixin.dashboards.promql import (
     age,
     chosen,
     or_zero,
     per_second,
-    quantile,
+    quantiles,
     stored,
     stored_in,
 )
 
-_HOUR = 3600
-_DAY = 24 * _HOUR
 _AIDB = 'job="aistack-aidb"'
 _NODE = 'job="aistack-node"'
 _PG = 'job="aistack-postgres"'
 _REQUESTS = "aidb_http_requests_total"
 _IS_READY = 'check_type="ready"'
 _BY = "severity, category"
-_ALERTS = 'ALERTS{alertstate="firing",part!="",severity!="info"}'
 _BUSY = f'1 - avg(rate(node_cpu_seconds_total{{{_NODE},mode="idle"}}[$__rate_interval]))'
-_WELL: Words = ((1, "well", "green"), (0.5, "warning", "yellow"), (0, "fails", "red"))
 
 GARBAGE = Row(
     "Garbage collection",
@@ -38,7 +29,7 @@ GARBAGE = Row(
             "Time since garbage was last collected.",
             "s",
             age("hybrid_gc_last_success_timestamp"),
-            steps=rising(1.5 * _DAY, 3 * _DAY),
+            steps=rising(1.5 * DAY, 3 * DAY),
             to="aistack-gc",
         ),
         stat(
@@ -82,7 +73,7 @@ HEALTH = Row(
             "Dependencies",
             "What the services saw of what they need.",
             Query(f"min by (dependency) ({chosen('dependency_health_status')})", "{{dependency}}"),
-            _WELL,
+            WELL,
         ),
     ),
 )
@@ -103,7 +94,7 @@ BACKUPS = Row(
             "Time since a restore was tried and found right. Decades mean never.",
             "s",
             age("aistack_backup_drill_last_success_timestamp"),
-            steps=rising(8 * _DAY, 15 * _DAY),
+            steps=rising(8 * DAY, 15 * DAY),
             to="aistack-backups",
         ),
         graph(
@@ -114,7 +105,7 @@ BACKUPS = Row(
                 Query(age(f"{part}_backup_last_success_timestamp"), words)
                 for part, words in (("postgres", "PostgreSQL"), ("qdrant", "index"))
             ),
-            steps=rising(26 * _HOUR, 50 * _HOUR),
+            steps=rising(26 * HOUR, 50 * HOUR),
             to="aistack-backups",
         ),
         states(
@@ -156,17 +147,14 @@ PERFORMANCE = Row(
             "Time to answer",
             "Half, 95 and 99 of 100 requests were answered in this time.",
             "s",
-            *(
-                Query(quantile(share, "aidb_http_request_duration_seconds"), f"p{share * 100:g}")
-                for share in (0.5, 0.95, 0.99)
-            ),
+            *quantiles("aidb_http_request_duration_seconds", 0.5, 0.95, 0.99, where=ASKED),
             to="aistack-aidb",
         ),
         graph(
             "Requests by status",
             "Requests a second by the status of their answer.",
             "reqps",
-            Query(per_second(_REQUESTS, by="status"), "{{status}}"),
+            Query(per_second(_REQUESTS, by="status", where=ASKED), "{{status}}"),
             stacked=True,
             width=12,
             to="aistack-aidb",
@@ -275,15 +263,15 @@ EVENTS = Row(
             "Alerts that fire",
             "Alerts of the stack, by part.",
             "none",
-            Query(or_zero(f"max by (alertname, part, severity) ({_ALERTS})")),
+            Query(or_zero(f"max by (alertname, part, severity) ({FIRING})")),
         ),
         graph(
             "Jobs that ended",
             "Runs of the last 24 hours in each moment, by outcome.",
             "short",
             Query(
-                stored_in("1d", "aistack_job_runs_total", by="exported_job, outcome"),
-                "{{exported_job}} {{outcome}}",
+                stored_in("1d", "aistack_job_runs_total", by="job_name, outcome"),
+                "{{job_name}} {{outcome}}",
             ),
             width=12,
         ),

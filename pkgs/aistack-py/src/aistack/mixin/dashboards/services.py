@@ -1,13 +1,17 @@
 """What both services have: requests, times, errors, a pool of connections."""
 
+from aistack.mixin.dashboards.frame import ASKED
 from aistack.mixin.dashboards.model import GOOD_IS_ONE, Panel, Query, Row, falling, rising
 from aistack.mixin.dashboards.panels import bars, graph, stat
-from aistack.mixin.dashboards.promql import chosen, or_zero, per_second, quantile, ratio
+from aistack.mixin.dashboards.promql import chosen, or_zero, per_second, quantile, quantiles, ratio
 
 _REQUESTS = "aidb_http_requests_total"
 _SECONDS = "aidb_http_request_duration_seconds"
+_CPU = "aistack_process_cpu_seconds_total"
+_WHAT = "method, route"
+_NAMED = "{{method}} {{route}}"
 _IS_READY = 'check_type="ready"'
-_FAILED = 'status=~"5.."'
+_FAILED = f'{ASKED},status=~"5.."'
 
 
 def ready() -> Panel:
@@ -39,14 +43,14 @@ def errors() -> Panel:
         "Errors",
         "Share of requests that were answered with 5xx, in the last minutes.",
         "percentunit",
-        ratio(per_second(_REQUESTS, where=_FAILED), per_second(_REQUESTS)),
+        ratio(per_second(_REQUESTS, where=_FAILED), per_second(_REQUESTS, where=ASKED)),
         steps=rising(0.001, 0.01),
     )
 
 
 def requests_now() -> Panel:
     """How many come in."""
-    return stat("Requests", "Requests a second.", "reqps", per_second(_REQUESTS))
+    return stat("Requests", "Requests a second.", "reqps", per_second(_REQUESTS, where=ASKED))
 
 
 def slow_now() -> Panel:
@@ -55,7 +59,7 @@ def slow_now() -> Panel:
         "Time to answer (p95)",
         "19 of 20 requests were answered within this time.",
         "s",
-        quantile(0.95, _SECONDS),
+        quantile(0.95, _SECONDS, where=ASKED),
         steps=rising(0.5, 2),
     )
 
@@ -69,14 +73,14 @@ def requests() -> Row:
                 "Requests by status",
                 "Requests a second by the status of their answer.",
                 "reqps",
-                Query(per_second(_REQUESTS, by="status"), "{{status}}"),
+                Query(per_second(_REQUESTS, by="status", where=ASKED), "{{status}}"),
                 stacked=True,
             ),
             graph(
                 "Requests by route",
                 "Requests a second by what they ask for.",
                 "reqps",
-                Query(per_second(_REQUESTS, by="method, route"), "{{method}} {{route}}"),
+                Query(per_second(_REQUESTS, by=_WHAT, where=ASKED), "{{method}} {{route}}"),
                 stacked=True,
             ),
             graph(
@@ -84,8 +88,8 @@ def requests() -> Row:
                 "Answers with 5xx a second. Their log lines have the request id of the answer.",
                 "reqps",
                 Query(
-                    or_zero(per_second(_REQUESTS, by="method, route", where=_FAILED)),
-                    "{{method}} {{route}}",
+                    or_zero(per_second(_REQUESTS, by=_WHAT, where=_FAILED)),
+                    _NAMED,
                 ),
                 steps=rising(0.01, 1),
             ),
@@ -93,18 +97,15 @@ def requests() -> Row:
                 "Time to answer",
                 "Half, 95 and 99 of 100 requests were answered within this time.",
                 "s",
-                *(
-                    Query(quantile(share, _SECONDS), f"p{share * 100:g}")
-                    for share in (0.5, 0.95, 0.99)
-                ),
+                *quantiles(_SECONDS, 0.5, 0.95, 0.99, where=ASKED),
             ),
             bars(
                 "Slowest routes (p95)",
                 "Routes by the time within which 19 of 20 requests were answered.",
                 "s",
                 Query(
-                    f"topk(10, {quantile(0.95, _SECONDS, by='method, route')} >= 0)",
-                    "{{method}} {{route}}",
+                    f"topk(10, {quantile(0.95, _SECONDS, by=_WHAT, where=ASKED)} >= 0)",
+                    _NAMED,
                 ),
                 steps=rising(0.5, 2),
             ),
@@ -146,10 +147,51 @@ def pool() -> Row:
                 "Time until there was a connection",
                 "Half and 99 of 100 requests waited no longer.",
                 "s",
-                *(
-                    Query(quantile(share, "aidb_postgres_pool_wait_seconds"), f"p{share * 100:g}")
-                    for share in (0.5, 0.99)
+                *quantiles("aidb_postgres_pool_wait_seconds", 0.5, 0.99),
+            ),
+        ),
+    )
+
+
+def processes() -> Row:
+    """What the service takes of the host."""
+    return Row(
+        "Processes",
+        (
+            graph(
+                "Processor time",
+                "Processors that all workers of an instance keep busy.",
+                "short",
+                Query(
+                    per_second("aistack_process_cpu_seconds_total", by="instance"), "{{instance}}"
                 ),
+                width=6,
+            ),
+            graph(
+                "Memory",
+                "Memory of all workers of an instance.",
+                "bytes",
+                Query(chosen("aistack_process_resident_memory_bytes"), "{{instance}}"),
+                width=6,
+            ),
+            graph(
+                "Open files",
+                "Share of the files that a worker may have open.",
+                "percentunit",
+                Query(
+                    f"{chosen('aistack_process_open_fds')} / {chosen('aistack_process_max_fds')}",
+                    "{{instance}}",
+                ),
+                steps=rising(0.7, 0.9),
+                width=6,
+            ),
+            graph(
+                "Event loop",
+                "How late it was at worst: so long every request of a worker stood still.",
+                "s",
+                Query(chosen("aistack_event_loop_lag_seconds"), "{{instance}}"),
+                steps=rising(0.1, 1),
+                width=6,
             ),
         ),
     )
