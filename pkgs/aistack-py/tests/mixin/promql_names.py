@@ -14,7 +14,7 @@ _WORD = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _DURATION = re.compile(r"\[[^\]]*\]|\boffset \w+")
 _KNOWN = set(
     """abs and avg bool changes clamp_min count group_left histogram_quantile increase label_replace
-    max min or rate sum time topk unless vector""".split()
+    max min or rate round sum time topk unless vector""".split()
 )
 _JOB = re.compile(r'\bjob(=~?)"([^"]*)"')
 

@@ -8,6 +8,7 @@ from aistack.mixin.dashboards.promql import chosen, mean, or_zero, per_second, q
 
 _JOB = "aistack-coordinator"
 _TOKENS = "coordinator_context_tokens"
+_LOCAL = 'target="local"'
 _USEFUL = 'result!="none"'
 
 _NOW = Row(
@@ -20,11 +21,11 @@ _NOW = Row(
         services.slow_now(),
         stat(
             "Sent to the local model",
-            "Share of contexts whose hint was: a local model will do.",
+            "Share of the contexts of the last hour whose hint was: a local model will do.",
             "percentunit",
             ratio(
-                per_second("coordinator_augmentations_total", where='target="local"'),
-                per_second("coordinator_augmentations_total"),
+                per_second("coordinator_augmentations_total", where=_LOCAL, window="1h"),
+                per_second("coordinator_augmentations_total", window="1h"),
             ),
         ),
     ),

@@ -5,8 +5,8 @@ from aistack.mixin.dashboards.model import Annotation, Query, Variable
 SERVICES = 'job=~"aistack-(aidb|coordinator)"'
 """Both tell what PostgreSQL keeps, and every instance the same: take the max of it, not the sum."""
 
-FIRING = 'ALERTS{alertstate="firing",part!="",severity!="info"}'
-"""Ours all have the label ``part``; those for information alone say nothing is wrong."""
+FIRING = 'ALERTS{alertstate="firing",part!="",severity=~"critical|warning"}'
+"""Ours all have the label ``part``; the others say that nothing is wrong."""
 DISKS = 'fstype!~"tmpfs|ramfs|overlay|squashfs|nsfs|devtmpfs|autofs|fuse.*"'
 ASKED = 'route!~"/health/.*|/metrics"'
 """Machines ask for health and metrics, and are answered from memory: they are left out."""

@@ -79,7 +79,7 @@ _TAKEN = Row(
             "Brought back",
             "Solutions that `aistack gc undo` brought back, in the last 7 days.",
             "short",
-            Query(f"max(increase({chosen('hybrid_gc_solutions_restored_total')}[7d]))", "restored"),
+            Query(stored_in("7d", "hybrid_gc_solutions_restored_total"), "restored"),
             width=6,
         ),
         graph(

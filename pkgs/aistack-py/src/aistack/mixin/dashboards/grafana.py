@@ -130,12 +130,17 @@ def _panel(dashboard: Dashboard, number: int, panel: Panel, where: Place) -> dic
         "fieldConfig": {"defaults": _field(panel), "overrides": []},
         "options": _OPTIONS[panel.look],
         "links": _more(panel),
-        "transformations": _TABLE if panel.look == "table" else [],
+        "transformations": _columns(panel) if panel.look == "table" else [],
     }
 
 
-_TABLE = [{"id": "organize", "options": {"excludeByName": {"Time": True, "__name__": True}}}]
-"""A table of labels, with neither the time, which is now, nor the metric's name."""
+def _columns(panel: Panel) -> list[dict[str, Any]]:
+    letters = zip(ascii_uppercase, panel.queries, strict=False)
+    names = {f"Value #{letter}": query.legend for letter, query in letters if query.legend}
+    if len(panel.queries) == 1 and names:
+        names = {"Value": panel.queries[0].legend}
+    organize = {"excludeByName": {"Time": True, "__name__": True}, "renameByName": names}
+    return [{"id": "merge", "options": {}}, {"id": "organize", "options": organize}]
 
 
 def _targets(dashboard: Dashboard, panel: Panel) -> list[dict[str, Any]]:

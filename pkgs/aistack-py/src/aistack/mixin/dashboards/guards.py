@@ -3,7 +3,14 @@
 from aistack.mixin.dashboards.frame import JOB, instance, showing
 from aistack.mixin.dashboards.model import Dashboard, Query, Row, rising
 from aistack.mixin.dashboards.panels import bars, graph, stat
-from aistack.mixin.dashboards.promql import chosen, or_zero, per_second, quantiles, ratio
+from aistack.mixin.dashboards.promql import (
+    chosen,
+    counted_in,
+    or_zero,
+    per_second,
+    quantiles,
+    ratio,
+)
 
 _REJECTED = "aidb_rate_limit_rejections_total"
 _FOUND = "aidb_malicious_patterns_detected_total"
@@ -15,7 +22,7 @@ _DEGRADED = f"max({chosen('aistack_rate_limiter_degraded')})"
 
 
 def _today(metric: str, where: str = "") -> str:
-    return or_zero(f"sum(increase({chosen(metric, where)}[1d]))")
+    return or_zero(counted_in("1d", metric, where=where))
 
 
 _NOW = Row(
@@ -119,7 +126,7 @@ _KEYS = Row(
             "Answers of 24 hours with 401 or 403, by route.",
             "short",
             Query(
-                or_zero(f"topk(10, sum by (route) (increase({chosen(_REQUESTS, _SHUT_OUT)}[1d])))"),
+                or_zero(f"topk(10, {counted_in('1d', _REQUESTS, by='route', where=_SHUT_OUT)})"),
                 "{{route}}",
             ),
             width=12,

@@ -11,7 +11,15 @@ from aistack.mixin.dashboards.model import (
     rising,
 )
 from aistack.mixin.dashboards.panels import bars, graph, stat, states
-from aistack.mixin.dashboards.promql import age, chosen, or_zero, per_second, quantile, stored_in
+from aistack.mixin.dashboards.promql import (
+    age,
+    chosen,
+    counted_in,
+    or_zero,
+    per_second,
+    quantile,
+    stored_in,
+)
 
 _PROBES = 'job="aistack-blackbox"'
 _DEPENDENCY = "dependency_health_status"
@@ -64,7 +72,7 @@ _NOW = Row(
             "Looks that failed",
             "Looks at a dependency in the last hour that saw a warning or a failure.",
             "short",
-            or_zero(f"sum(increase({chosen('health_check_total', _BAD_LOOK)}[1h]))"),
+            or_zero(counted_in("1h", "health_check_total", where=_BAD_LOOK)),
             steps=rising(1, 60),
         ),
     ),
@@ -192,7 +200,7 @@ _CERTIFICATE = Row(
             "Failed renewals in 7 days",
             "A few do no harm: it begins long before the end.",
             "short",
-            f"max(increase({chosen('aistack_tls_renewal_failures_total')}[7d]))",
+            stored_in("7d", "aistack_tls_renewal_failures_total"),
             steps=rising(1, 5),
             width=12,
         ),

@@ -3,7 +3,7 @@
 from aistack.mixin.dashboards.frame import DAY, DISKS, instance, of_job, showing
 from aistack.mixin.dashboards.model import Dashboard, Query, Row, Words, rising
 from aistack.mixin.dashboards.panels import bars, graph, stat, states, table
-from aistack.mixin.dashboards.promql import chosen, per_second
+from aistack.mixin.dashboards.promql import age, chosen, counted_in, per_second
 
 _JOB = "aistack-node"
 _WIRES = 'device!~"lo|veth.*|docker.*|br-.*"'
@@ -70,7 +70,7 @@ _NOW = Row(
             "Up since",
             "Time since the host was started.",
             "s",
-            f"time() - max({chosen('node_boot_time_seconds')})",
+            age("node_boot_time_seconds"),
         ),
     ),
 )
@@ -255,18 +255,16 @@ _UNITS = Row(
             "Starts by systemd after a unit ended, in the last hour.",
             "short",
             Query(
-                f"sum by (name) (increase({chosen('node_systemd_service_restart_total', _OURS)}"
-                "[1h]))",
+                counted_in("1h", "node_systemd_service_restart_total", by="name", where=_OURS),
                 "{{name}}",
             ),
         ),
         bars(
             "Timers",
-            "Time since our timers last ran.",
+            "Time since our timers last ran. Decades mean never.",
             "s",
             Query(
-                "time() - max by (name) "
-                f"({chosen('node_systemd_timer_last_trigger_seconds', _TIMERS)} > 0)",
+                age("node_systemd_timer_last_trigger_seconds", by="name", where=_TIMERS),
                 "{{name}}",
             ),
             steps=rising(2 * DAY, 8 * DAY),

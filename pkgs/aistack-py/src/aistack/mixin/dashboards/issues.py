@@ -3,7 +3,7 @@
 from aistack.mixin.dashboards.frame import SERVICES, showing
 from aistack.mixin.dashboards.model import GOOD_IS_ONE, Dashboard, Query, Row, rising
 from aistack.mixin.dashboards.panels import bars, graph, stat, table
-from aistack.mixin.dashboards.promql import chosen, stored, stored_in
+from aistack.mixin.dashboards.promql import chosen, or_zero, stored, stored_in
 
 _ACTIVE = "aidb_active_issues"
 _CREATED = "aidb_issues_created_total"
@@ -44,7 +44,7 @@ _NOW = Row(
             "Came back in 7 days",
             "Resolved issues that were seen again: what was mended broke.",
             "short",
-            f"max(increase({chosen('aistack_issues_regressed_total')}[7d]))",
+            stored_in("7d", "aistack_issues_regressed_total"),
             steps=rising(1, 5),
         ),
         stat(
@@ -85,7 +85,7 @@ _WHICH = Row(
             "Severity and category",
             "Active issues; `aistack issues list` names them.",
             "short",
-            Query(stored(_ACTIVE, by=_BY)),
+            Query(or_zero(f"{stored(_ACTIVE, by=_BY)} > 0"), "Issues"),
             width=8,
         ),
     ),
@@ -105,8 +105,8 @@ _FLOW = Row(
             "Resolved and come back",
             "Of the last 24 hours in each moment.",
             "short",
-            Query(f"max(increase({chosen('aidb_issues_resolved_total')}[1d]))", "resolved"),
-            Query(f"max(increase({chosen('aistack_issues_regressed_total')}[1d]))", "came back"),
+            Query(stored_in("1d", "aidb_issues_resolved_total"), "resolved"),
+            Query(stored_in("1d", "aistack_issues_regressed_total"), "came back"),
         ),
         bars(
             "Time to resolve",

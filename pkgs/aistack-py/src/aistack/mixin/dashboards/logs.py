@@ -4,22 +4,14 @@ from aistack.mixin.dashboards.frame import showing
 from aistack.mixin.dashboards.model import Dashboard, Query, Row, Variable
 from aistack.mixin.dashboards.panels import bars, graph, lines, table
 
+_CHOSEN = 'level=~"$level"'
 _BAD = 'level=~"error|err|crit|critical|alert|emerg"'
 _WORSE = 'level=~"warning|warn|error|err|crit|critical|alert|emerg"'
 _WORD = "|~ `(?i)$word`"
 
 
-def counted(window: str, *, by: str, where: str = "", last: str = "") -> str:
-    """Lines in a time.
-
-    Args:
-        window: such as ``$__auto``.
-        by: labels to count by.
-        where: matchers in place of the chosen level.
-        last: a filter on the lines.
-    """
-    level = where or 'level=~"$level"'
-    return f"sum by ({by}) (count_over_time({{@,{level}}} {last}[{window}]))".replace(" [", "[")
+def _counted(window: str, *, by: str, where: str = _CHOSEN) -> str:
+    return f"sum by ({by}) (count_over_time({{@,{where}}}[{window}]))"
 
 
 def _log(query: str, legend: str = "") -> Query:
@@ -33,7 +25,7 @@ _TIMELINE = Row(
             "Lines by level",
             "Lines of the journal by their level.",
             "short",
-            _log(counted("$__auto", by="level"), "{{level}}"),
+            _log(_counted("$__auto", by="level"), "{{level}}"),
             stacked=True,
             width=12,
         ),
@@ -41,14 +33,14 @@ _TIMELINE = Row(
             "Lines by unit",
             "Lines of the journal by who wrote them.",
             "short",
-            _log(counted("$__auto", by="unit"), "{{unit}}"),
+            _log(_counted("$__auto", by="unit"), "{{unit}}"),
             stacked=True,
             width=12,
         ),
         lines(
             "Newest lines",
             "What the chosen units wrote, with the chosen word in it.",
-            f'{{@,level=~"$level"}} {_WORD}',
+            f"{{@,{_CHOSEN}}} {_WORD}",
         ),
     ),
 )
@@ -72,21 +64,21 @@ _TROUBLE = Row(
             "Errors by unit",
             "Lines with the level error or worse.",
             "short",
-            _log(counted("$__auto", by="unit", where=_BAD), "{{unit}}"),
+            _log(_counted("$__auto", by="unit", where=_BAD), "{{unit}}"),
             width=12,
         ),
         bars(
             "Most errors",
             "Units by their lines with the level error or worse, in the chosen time.",
             "short",
-            _log(f"topk(10, {counted('$__range', by='unit', where=_BAD)})", "{{unit}}"),
+            _log(f"topk(10, {_counted('$__range', by='unit', where=_BAD)})", "{{unit}}"),
             width=6,
         ),
         table(
             "Loudest units",
             "Lines of each unit in the chosen time.",
             "short",
-            _log(f"topk(10, {counted('$__range', by='unit')})", "{{unit}}"),
+            _log(f"topk(10, {_counted('$__range', by='unit')})", "{{unit}}"),
             width=6,
         ),
         lines("Warnings and errors", "The newest of all chosen units.", f"{{@,{_WORSE}}}"),

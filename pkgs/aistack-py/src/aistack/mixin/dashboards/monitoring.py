@@ -3,7 +3,13 @@
 from aistack.mixin.dashboards.frame import FIRING, showing
 from aistack.mixin.dashboards.model import GOOD_IS_ONE, Dashboard, Query, Row, falling, rising
 from aistack.mixin.dashboards.panels import bars, graph, stat, states, table
-from aistack.mixin.dashboards.promql import chosen, or_zero, per_second, quantile
+from aistack.mixin.dashboards.promql import (
+    chosen,
+    counted_in,
+    or_zero,
+    per_second,
+    quantile,
+)
 
 _PROMETHEUS = 'job="aistack-prometheus"'
 _ALERTMANAGER = 'job="aistack-alertmanager"'
@@ -18,10 +24,6 @@ _ALERTS = 'max by (alertname, part, severity, alertstate) (ALERTS{part!=""})'
 def _rises(metric: str, labels: str, *, by: str = "") -> str:
     summed = f"sum by ({by}) " if by else "sum"
     return f"{summed}(rate({metric}{{{labels}}}[$__rate_interval]))"
-
-
-def _hourly(metric: str) -> str:
-    return f"sum(increase({chosen(metric)}[1h]))"
 
 
 _NOW = Row(
@@ -45,14 +47,14 @@ _NOW = Row(
             "Rules that failed",
             "Evaluations of rules in the last hour that failed.",
             "short",
-            _hourly("prometheus_rule_evaluation_failures_total"),
+            counted_in("1h", "prometheus_rule_evaluation_failures_total"),
             steps=rising(1, 10),
         ),
         stat(
             "Alerts not sent",
             "Notifications of the last hour that Prometheus dropped.",
             "short",
-            _hourly("prometheus_notifications_dropped_total"),
+            counted_in("1h", "prometheus_notifications_dropped_total"),
             steps=rising(1, 10),
         ),
         stat(
@@ -121,10 +123,9 @@ _PROM = Row(
         ),
         graph(
             "Size on disk",
-            "Bytes of blocks, and of the write-ahead log.",
+            "Bytes of blocks; the newest hours are in memory and a log, and come later.",
             "bytes",
             Query(f"sum({chosen('prometheus_tsdb_storage_blocks_bytes')})", "blocks"),
-            Query(f"sum({chosen('prometheus_tsdb_wal_storage_size_bytes')})", "log"),
         ),
         graph(
             "Series over time",

@@ -3,7 +3,7 @@
 from aistack.mixin.dashboards.frame import instance, of_job, showing
 from aistack.mixin.dashboards.model import GOOD_IS_ONE, Dashboard, Query, Row, rising
 from aistack.mixin.dashboards.panels import bars, graph, stat, states
-from aistack.mixin.dashboards.promql import chosen, per_second
+from aistack.mixin.dashboards.promql import chosen, counted_in, per_second
 
 _JOB = "aistack-nginx"
 _BALANCER = 'job="aistack-balancer",proxy="aidb"'
@@ -46,8 +46,8 @@ _NOW = Row(
             "Dropped",
             "Connections of the last hour that nginx took and could not serve.",
             "short",
-            f"sum(increase({chosen('nginx_connections_accepted')}[1h]))"
-            f" - sum(increase({chosen('nginx_connections_handled')}[1h]))",
+            f"{counted_in('1h', 'nginx_connections_accepted')}"
+            f" - {counted_in('1h', 'nginx_connections_handled')}",
             steps=rising(1, 100),
         ),
         stat(

@@ -1,9 +1,10 @@
 """The first page: the stack at a glance, and a row for each of its sides."""
 
-from aistack.mixin.dashboards import sections
-from aistack.mixin.dashboards.frame import ASKED, DAY, DISKS, FIRING, HOUR, SERVICES, showing
+from msgspec.structs import replace
+
+from aistack.mixin.dashboards import sections, services
+from aistack.mixin.dashboards.frame import DAY, DISKS, FIRING, HOUR, SERVICES, showing
 from aistack.mixin.dashboards.model import (
-    GOOD_IS_ONE,
     Dashboard,
     Query,
     Row,
@@ -11,20 +12,10 @@ from aistack.mixin.dashboards.model import (
     rising,
 )
 from aistack.mixin.dashboards.panels import graph, stat
-from aistack.mixin.dashboards.promql import (
-    age,
-    chosen,
-    or_zero,
-    per_second,
-    quantile,
-    ratio,
-    stored,
-)
+from aistack.mixin.dashboards.promql import age, chosen, or_zero, per_second, stored
 
 _NODE = 'job="aistack-node"'
 _REQUESTS = "aidb_http_requests_total"
-_FAILED = f'{ASKED},status=~"5.."'
-_IS_READY = 'check_type="ready"'
 _BY = "severity, category"
 _FILLED = (
     f"1 - min(node_filesystem_avail_bytes{{{_NODE},{DISKS}}}"
@@ -36,14 +27,7 @@ _FOUND = "aidb_malicious_patterns_detected_total"
 _SYSTEM = Row(
     "System overview",
     (
-        stat(
-            "Ready",
-            "Whether every instance of both services can answer requests.",
-            "none",
-            f"min({chosen('service_health_status', _IS_READY)})",
-            words=GOOD_IS_ONE,
-            to="aistack-health",
-        ),
+        services.ready(),
         stat(
             "Alerts",
             "Alerts of the stack that fire now.",
@@ -60,29 +44,9 @@ _SYSTEM = Row(
             steps=rising(1, 2),
             to="aistack-monitoring",
         ),
-        stat(
-            "Requests",
-            "Requests a second to both services.",
-            "reqps",
-            per_second(_REQUESTS, where=ASKED),
-            to="aistack-aidb",
-        ),
-        stat(
-            "Errors",
-            "Share of requests that were answered with 5xx.",
-            "percentunit",
-            ratio(per_second(_REQUESTS, where=_FAILED), per_second(_REQUESTS, where=ASKED)),
-            steps=rising(0.001, 0.01),
-            to="aistack-aidb",
-        ),
-        stat(
-            "Time to answer (p95)",
-            "19 of 20 requests were answered within this time.",
-            "s",
-            quantile(0.95, "aidb_http_request_duration_seconds", where=ASKED),
-            steps=rising(0.5, 2),
-            to="aistack-aidb",
-        ),
+        replace(services.requests_now(), to="aistack-aidb"),
+        replace(services.errors(), to="aistack-aidb"),
+        replace(services.slow_now(), to="aistack-aidb"),
         stat(
             "Active issues",
             "Issues that are open, investigated or worked on.",

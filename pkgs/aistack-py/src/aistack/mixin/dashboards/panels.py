@@ -66,10 +66,10 @@ def states(title: str, shows: str, query: Query, words: Words, *, width: int = 1
     )  # fmt: skip
 
 
-def table(title: str, shows: str, unit: str, query: Query, *, width: int = 12) -> Panel:
-    """A line for each of what is there now, with all its labels."""
+def table(title: str, shows: str, unit: str, *queries: Query, width: int = 12) -> Panel:
+    """A line for each of what is there now, with its labels, and a column for each query."""
     return Panel(
-        look="table", title=title, shows=shows, unit=unit, queries=(query,),
+        look="table", title=title, shows=shows, unit=unit, queries=queries,
         width=width, height=_LINES, steps=QUIET,
     )  # fmt: skip
 

@@ -2,8 +2,8 @@
 
 from aistack.mixin.dashboards.frame import instance, of_job, showing
 from aistack.mixin.dashboards.model import GOOD_IS_ONE, Dashboard, Query, Row, falling, rising
-from aistack.mixin.dashboards.panels import bars, graph, stat, table
-from aistack.mixin.dashboards.promql import chosen, per_second, ratio
+from aistack.mixin.dashboards.panels import graph, stat, table
+from aistack.mixin.dashboards.promql import chosen, counted_in, per_second, ratio
 
 _JOB = "aistack-postgres"
 _REAL = 'datname!~"template.*|"'
@@ -16,8 +16,8 @@ def _of_database(metric: str, legend: str = "{{datname}}") -> Query:
     return Query(per_second(f"pg_stat_database_{metric}", by=_BY, where=_REAL), legend)
 
 
-def _of_table(metric: str) -> str:
-    return f"topk(10, sum by (relname) ({chosen(f'pg_stat_user_tables_{metric}')}))"
+def _of_tables(metric: str) -> str:
+    return f"sum by (relname) ({chosen(f'pg_stat_user_tables_{metric}')})"
 
 
 _NOW = Row(
@@ -31,10 +31,10 @@ _NOW = Row(
             words=GOOD_IS_ONE,
         ),
         stat(
-            "Up since",
-            "Time since PostgreSQL was started.",
-            "s",
-            f"time() - max({chosen('pg_postmaster_start_time_seconds')})",
+            "Transactions",
+            "Transactions a second that were kept.",
+            "ops",
+            per_second("pg_stat_database_xact_commit", where=_REAL),
         ),
         stat(
             "Connections",
@@ -143,7 +143,7 @@ _TROUBLE = Row(
             "WAL segments of the last hour that were archived, and tries that failed.",
             "short",
             *(
-                Query(f"sum(increase({chosen(f'pg_stat_archiver_{count}_count')}[1h]))", count)
+                Query(counted_in("1h", f"pg_stat_archiver_{count}_count"), count)
                 for count in ("archived", "failed")
             ),
         ),
@@ -172,34 +172,17 @@ _STORE = Row(
             "bytes",
             Query(f"max by (datname) ({chosen('pg_database_size_bytes', _REAL)})", "{{datname}}"),
         ),
-        bars(
-            "Live rows",
-            "The ten tables of ours with most rows.",
-            "short",
-            Query(_of_table("n_live_tup"), "{{relname}}"),
-        ),
-        bars(
-            "Dead rows",
-            "Rows that are gone and still take room; vacuum takes them away.",
-            "short",
-            Query(_of_table("n_dead_tup"), "{{relname}}"),
-        ),
         table(
-            "Vacuums",
-            "How often autovacuum went over each table.",
+            "Tables",
+            "The tables with most rows: those that live, those that are gone and still take room, "
+            "scans of the whole table a second (on a large one an index is missing), and how often "
+            "autovacuum went over it.",
             "short",
-            Query(_of_table("autovacuum_count")),
-            width=12,
-        ),
-        bars(
-            "Read from end to end",
-            "Scans of whole tables a second. On large tables an index is missing.",
-            "ops",
-            Query(
-                f"topk(10, {per_second('pg_stat_user_tables_seq_scan', by='relname')})",
-                "{{relname}}",
-            ),
-            width=12,
+            Query(_of_tables("n_live_tup"), "Live rows"),
+            Query(_of_tables("n_dead_tup"), "Dead rows"),
+            Query(per_second("pg_stat_user_tables_seq_scan", by="relname"), "Whole scans a second"),
+            Query(_of_tables("autovacuum_count"), "Vacuums"),
+            width=16,
         ),
     ),
 )

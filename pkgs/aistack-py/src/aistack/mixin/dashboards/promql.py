@@ -2,6 +2,11 @@
 
 from aistack.mixin.dashboards.model import Query
 
+_MOMENT = "$__rate_interval"
+"""For graphs: Grafana's time from one point to the next, and no less than some scrapes."""
+LATELY = "5m"
+"""For what is now: long enough to be steady."""
+
 
 def chosen(metric: str, where: str = "") -> str:
     """A selector.
@@ -13,15 +18,18 @@ def chosen(metric: str, where: str = "") -> str:
     return f"{metric}{{@,{where}}}" if where else f"{metric}{{@}}"
 
 
-def per_second(metric: str, *, by: str = "", where: str = "") -> str:
+def per_second(metric: str, *, by: str = "", where: str = "", window: str = _MOMENT) -> str:
     """How fast a counter rises, summed over what is not in ``by``."""
-    return f"{_sum(by)}(rate({chosen(metric, where)}[$__rate_interval]))"
+    return f"{_sum(by)}(rate({chosen(metric, where)}[{window}]))"
 
 
-def quantile(share: float, metric: str, *, by: str = "", where: str = "") -> str:
+def quantile(
+    share: float, metric: str, *, by: str = "", where: str = "", window: str = _MOMENT
+) -> str:
     """Of a histogram, summed over all but its buckets and ``by``."""
     labels = f"le, {by}" if by else "le"
-    return f"histogram_quantile({share}, {per_second(f'{metric}_bucket', by=labels, where=where)})"
+    rate = per_second(f"{metric}_bucket", by=labels, where=where, window=window)
+    return f"histogram_quantile({share}, {rate})"
 
 
 def quantiles(metric: str, *shares: float, where: str = "") -> tuple[Query, ...]:
@@ -49,9 +57,14 @@ def stored(metric: str, *, by: str = "", where: str = "") -> str:
     return f"{_max(by)}({chosen(metric, where)})"
 
 
-def stored_in(window: str, metric: str, *, by: str, where: str = "") -> str:
-    """How much a counter of PostgreSQL's rose in a time, such as ``1d``."""
-    return f"{_max(by)}(increase({chosen(metric, where)}[{window}]))"
+def stored_in(window: str, metric: str, *, by: str = "", where: str = "") -> str:
+    """How often something that PostgreSQL counts happened in a time, such as ``1d``."""
+    return f"round({_max(by)}(increase({chosen(metric, where)}[{window}])))"
+
+
+def counted_in(window: str, metric: str, *, by: str = "", where: str = "") -> str:
+    """How often something that processes count happened in a time, such as ``1d``."""
+    return f"round({_sum(by)}(increase({chosen(metric, where)}[{window}])))"
 
 
 def age(metric: str, *, by: str = "", where: str = "") -> str:

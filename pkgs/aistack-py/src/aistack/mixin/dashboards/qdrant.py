@@ -3,7 +3,7 @@
 from aistack.mixin.dashboards.frame import instance, of_job, showing
 from aistack.mixin.dashboards.model import BAD_IS_ONE, GOOD_IS_ONE, Dashboard, Query, Row, rising
 from aistack.mixin.dashboards.panels import bars, graph, stat
-from aistack.mixin.dashboards.promql import chosen, or_zero, per_second, quantile
+from aistack.mixin.dashboards.promql import chosen, counted_in, or_zero, per_second, quantile
 
 _JOB = "aistack-qdrant"
 _BAD = 'status=~"4..|5.."'
@@ -139,7 +139,7 @@ _STORE = Row(
             "Snapshots",
             "Snapshots of the last 24 hours, and those that are being made or loaded.",
             "short",
-            Query(f"sum(increase({chosen('snapshot_created_total')}[1d]))", "made"),
+            Query(counted_in("1d", "snapshot_created_total"), "made"),
             Query(f"sum({chosen('snapshot_creation_running')})", "being made"),
             Query(f"sum({chosen('snapshot_recovery_running')})", "being loaded"),
         ),

@@ -3,7 +3,7 @@
 from aistack.mixin.dashboards.frame import instance, of_job, showing
 from aistack.mixin.dashboards.model import GOOD_IS_ONE, Dashboard, Query, Row, rising
 from aistack.mixin.dashboards.panels import bars, graph, stat
-from aistack.mixin.dashboards.promql import chosen, per_second
+from aistack.mixin.dashboards.promql import chosen, counted_in, per_second
 
 _JOB = "aistack-redis"
 _MEAN = (
@@ -44,7 +44,7 @@ _NOW = Row(
             "Turned away",
             "Connections of the last hour beyond maxclients.",
             "short",
-            f"sum(increase({chosen('redis_rejected_connections_total')}[1h]))",
+            counted_in("1h", "redis_rejected_connections_total"),
             steps=rising(1, 10),
         ),
     ),

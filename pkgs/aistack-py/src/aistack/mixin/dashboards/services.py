@@ -3,7 +3,15 @@
 from aistack.mixin.dashboards.frame import ASKED
 from aistack.mixin.dashboards.model import GOOD_IS_ONE, Panel, Query, Row, falling, rising
 from aistack.mixin.dashboards.panels import bars, graph, stat
-from aistack.mixin.dashboards.promql import chosen, or_zero, per_second, quantile, quantiles, ratio
+from aistack.mixin.dashboards.promql import (
+    LATELY,
+    chosen,
+    or_zero,
+    per_second,
+    quantile,
+    quantiles,
+    ratio,
+)
 
 _REQUESTS = "aidb_http_requests_total"
 _SECONDS = "aidb_http_request_duration_seconds"
@@ -12,6 +20,18 @@ _WHAT = "method, route"
 _NAMED = "{{method}} {{route}}"
 _IS_READY = 'check_type="ready"'
 _FAILED = f'{ASKED},status=~"5.."'
+
+
+def failed() -> str:
+    """The share of requests that failed by our fault, lately."""
+    return ratio(
+        per_second(_REQUESTS, where=_FAILED, window=LATELY),
+        per_second(_REQUESTS, where=ASKED, window=LATELY),
+    )
+
+
+def _slow_by_route() -> str:
+    return quantile(0.95, _SECONDS, by=_WHAT, where=ASKED, window="$__range")
 
 
 def ready() -> Panel:
@@ -41,25 +61,31 @@ def errors() -> Panel:
     """The share of requests that failed by our fault."""
     return stat(
         "Errors",
-        "Share of requests that were answered with 5xx, in the last minutes.",
+        "Share of requests that were answered with 5xx, in the last 5 minutes.",
         "percentunit",
-        ratio(per_second(_REQUESTS, where=_FAILED), per_second(_REQUESTS, where=ASKED)),
+        failed(),
         steps=rising(0.001, 0.01),
     )
 
 
 def requests_now() -> Panel:
     """How many come in."""
-    return stat("Requests", "Requests a second.", "reqps", per_second(_REQUESTS, where=ASKED))
+    return stat(
+        "Requests",
+        "Requests a second, in the last 5 minutes. Those of machines for health and metrics do not "
+        "count.",
+        "reqps",
+        per_second(_REQUESTS, where=ASKED, window=LATELY),
+    )
 
 
 def slow_now() -> Panel:
     """The 95th percentile of the time to an answer."""
     return stat(
         "Time to answer (p95)",
-        "19 of 20 requests were answered within this time.",
+        "19 of 20 requests of the last 5 minutes were answered within this time.",
         "s",
-        quantile(0.95, _SECONDS, where=ASKED),
+        quantile(0.95, _SECONDS, where=ASKED, window=LATELY),
         steps=rising(0.5, 2),
     )
 
@@ -101,10 +127,11 @@ def requests() -> Row:
             ),
             bars(
                 "Slowest routes (p95)",
-                "Routes by the time within which 19 of 20 requests were answered.",
+                "Routes by the time within which 19 of 20 requests were answered, in all of the "
+                "chosen time.",
                 "s",
                 Query(
-                    f"topk(10, {quantile(0.95, _SECONDS, by=_WHAT, where=ASKED)} >= 0)",
+                    f"topk(10, {_slow_by_route()} >= 0)",
                     _NAMED,
                 ),
                 steps=rising(0.5, 2),
