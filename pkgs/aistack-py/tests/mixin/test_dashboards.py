@@ -130,7 +130,7 @@ class TestEach:
         for panel in models[uid].all():
             first, *others = (step.value for step in panel.field_config.defaults.thresholds.steps)
             assert first is None
-            assert others == sorted(value for value in others if value is not None)
+            assert others == sorted({value for value in others if value is not None})
 
 
 def inside(row: Row) -> list[Grid]:

@@ -79,7 +79,7 @@ FOREIGN: Mapping[str, frozenset[str]] = {
     ),
     "aistack-postgres": frozenset(
         """
-        pg_database_size_bytes pg_locks_count 
+        pg_database_size_bytes pg_locks_count
         pg_settings_max_connections pg_stat_activity_count pg_stat_activity_max_tx_duration
         pg_stat_archiver_archived_count pg_stat_archiver_failed_count pg_stat_database_blks_hit
         pg_stat_database_blks_read pg_stat_database_conflicts pg_stat_database_deadlocks
@@ -96,7 +96,7 @@ FOREIGN: Mapping[str, frozenset[str]] = {
         prometheus_http_request_duration_seconds_bucket prometheus_notifications_dropped_total
         prometheus_rule_evaluation_failures_total prometheus_rule_group_last_duration_seconds
         prometheus_tsdb_head_samples_appended_total prometheus_tsdb_head_series
-        prometheus_tsdb_storage_blocks_bytes 
+        prometheus_tsdb_storage_blocks_bytes
         """.split()
     ),
     "aistack-qdrant": frozenset(

@@ -1,7 +1,7 @@
 """The issue tracker."""
 
 from aistack.mixin.dashboards.frame import SERVICES, showing
-from aistack.mixin.dashboards.model import GOOD_IS_ONE, Dashboard, Query, Row, rising
+from aistack.mixin.dashboards.model import GOOD_IS_ONE, NONE, Dashboard, Query, Row, rising
 from aistack.mixin.dashboards.panels import bars, graph, stat, table
 from aistack.mixin.dashboards.promql import chosen, or_zero, stored, stored_in
 
@@ -32,7 +32,7 @@ _NOW = Row(
             "Active issues of the highest severity.",
             "short",
             f"sum({stored(_ACTIVE, by=_BY, where=_CRITICAL)})",
-            steps=rising(1, 1),
+            steps=NONE,
         ),
         stat(
             "New in 24 hours",

@@ -14,6 +14,8 @@ Words = tuple[tuple[float, str, str], ...]
 
 QUIET: Steps = ((None, "text"),)
 FINE: Steps = ((None, "green"),)
+NONE: Steps = ((None, "green"), (1, "red"))
+SOME: Steps = ((None, "red"), (1, "green"))
 GOOD_IS_ONE: Words = ((1, "yes", "green"), (0, "no", "red"))
 WELL: Words = ((1, "well", "green"), (0.5, "warning", "yellow"), (0, "fails", "red"))
 BAD_IS_ONE: Words = ((0, "no", "green"), (1, "yes", "red"))

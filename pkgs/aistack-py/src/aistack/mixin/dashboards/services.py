@@ -1,7 +1,7 @@
 """What both services have: requests, times, errors, a pool of connections."""
 
 from aistack.mixin.dashboards.frame import ASKED
-from aistack.mixin.dashboards.model import GOOD_IS_ONE, Panel, Query, Row, falling, rising
+from aistack.mixin.dashboards.model import GOOD_IS_ONE, SOME, Panel, Query, Row, rising
 from aistack.mixin.dashboards.panels import bars, graph, stat
 from aistack.mixin.dashboards.promql import (
     LATELY,
@@ -22,8 +22,7 @@ _IS_READY = 'check_type="ready"'
 _FAILED = f'{ASKED},status=~"5.."'
 
 
-def failed() -> str:
-    """The share of requests that failed by our fault, lately."""
+def _failed() -> str:
     return ratio(
         per_second(_REQUESTS, where=_FAILED, window=LATELY),
         per_second(_REQUESTS, where=ASKED, window=LATELY),
@@ -53,7 +52,7 @@ def instances() -> Panel:
         "Instances whose metrics can be read.",
         "none",
         f"sum({chosen('up')})",
-        steps=falling(1, 1),
+        steps=SOME,
     )
 
 
@@ -63,7 +62,7 @@ def errors() -> Panel:
         "Errors",
         "Share of requests that were answered with 5xx, in the last 5 minutes.",
         "percentunit",
-        failed(),
+        _failed(),
         steps=rising(0.001, 0.01),
     )
 
