@@ -114,7 +114,7 @@ _RUN = Row(
             "Seconds that planning a tier takes, on average of all runs.",
             "s",
             Query(
-                f"max by (tier) ({chosen(f'{_SECONDS}_sum')} / {chosen(f'{_SECONDS}_count')} >= 0)",
+                f"max by (tier) ({chosen(f'{_SECONDS}_sum')} / {chosen(f'{_SECONDS}_count')})",
                 "{{tier}}",
             ),
         ),

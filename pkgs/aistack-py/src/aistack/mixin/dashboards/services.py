@@ -130,7 +130,7 @@ def requests() -> Row:
                 "chosen time.",
                 "s",
                 Query(
-                    f"topk(10, {_slow_by_route()} >= 0)",
+                    f"topk(10, {_slow_by_route()})",
                     _NAMED,
                 ),
                 steps=rising(0.5, 2),
