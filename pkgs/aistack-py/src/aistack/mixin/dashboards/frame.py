@@ -1,8 +1,11 @@
 """What dashboards have in common: labels, variables, annotations."""
 
+from msgspec.structs import replace
+
 from aistack.mixin.dashboards.model import Annotation, Query, Variable
 
-SERVICES = 'job=~"aistack-(aidb|coordinator)"'
+_SERVICES = "aistack-(aidb|coordinator)"
+SERVICES = f'job=~"{_SERVICES}"'
 """Both tell what PostgreSQL keeps, and every instance the same: take the max of it, not the sum."""
 
 FIRING = 'ALERTS{alertstate="firing",part!="",severity=~"critical|warning"}'
@@ -24,7 +27,7 @@ def instance(job: str) -> Variable:
     return Variable("instance", "Instance", f'label_values(up{{job=~"{job}"}}, instance)')
 
 
-JOB = Variable("job", "Service", f"label_values(up{{{SERVICES}}}, job)")
+JOB = Variable("job", "Service", f"label_values(up{{{SERVICES}}}, job)", everything=_SERVICES)
 
 ALERTS = Annotation(
     "Alerts",
@@ -66,7 +69,4 @@ ANNOTATIONS = (ALERTS, DEPLOYMENTS, GC_RUNS, BACKUP_RUNS)
 
 def showing(*more: Annotation) -> tuple[Annotation, ...]:
     """All annotations, with these switched on besides alerts and deployments."""
-    return tuple(
-        Annotation(one.name, one.query, one.title, one.colour, one.shown or one in more)
-        for one in ANNOTATIONS
-    )
+    return tuple(replace(one, shown=True) if one in more else one for one in ANNOTATIONS)
