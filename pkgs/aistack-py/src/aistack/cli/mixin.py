@@ -4,23 +4,21 @@ from pathlib import Path
 
 import click
 
+from aistack.cli.render import as_json, table
+from aistack.mixin.dashboards.queries import queries as all_queries
+from aistack.mixin.dashboards.reference import reference as dashboards_reference
 from aistack.mixin.render import write
-from aistack.monitoring.contract.reference import markdown
+from aistack.monitoring.contract.reference import markdown as metrics_reference
 
 RUNBOOKS = "file:///run/current-system/sw/share/doc/aistack/runbooks"
 """Where the NixOS module puts them."""
+
+_REFERENCES = {"dashboards": dashboards_reference, "metrics": metrics_reference}
 
 
 @click.group()
 def mixin() -> None:
     """What a Prometheus and a Grafana of your own need to watch this."""
-
-
-@mixin.command()
-@click.argument("what", type=click.Choice(["metrics"]))
-def reference(what: str) -> None:  # noqa: ARG001  # one so far
-    """Print a page of the reference, in Markdown."""
-    click.echo(markdown(), nl=False)
 
 
 @mixin.command()
@@ -35,3 +33,22 @@ def render(folder: Path, runbooks_url: str) -> None:
     """Write rules/*.yaml and dashboards/*.json below FOLDER."""
     count = write(folder, runbooks_url=runbooks_url.rstrip("/"))
     click.echo(f"{count} files below {folder}")
+
+
+@mixin.command()
+@click.option("--json", "json_", is_flag=True, help="Also why one may have no data in a test.")
+def queries(*, json_: bool) -> None:
+    """List every query of the dashboards, as Prometheus or Loki can be asked."""
+    found = all_queries()
+    if json_:
+        as_json(found)
+        return
+    rows = [[one.dashboard, one.panel, one.kind, one.expr] for one in found]
+    table(["DASHBOARD", "PANEL", "KIND", "QUERY"], rows)
+
+
+@mixin.command()
+@click.argument("what", type=click.Choice(sorted(_REFERENCES)))
+def reference(what: str) -> None:
+    """Print a page of the reference, in Markdown."""
+    click.echo(_REFERENCES[what](), nl=False)

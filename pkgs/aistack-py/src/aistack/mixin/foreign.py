@@ -127,8 +127,8 @@ FOREIGN: Mapping[str, frozenset[str]] = {
         redis_keyspace_hits_total redis_keyspace_misses_total redis_memory_max_bytes
         redis_memory_used_bytes redis_memory_used_rss_bytes redis_net_input_bytes_total
         redis_net_output_bytes_total redis_rdb_last_bgsave_status
-        redis_rdb_last_save_timestamp_seconds redis_rejected_connections_total redis_slowlog_length
-        redis_up redis_uptime_in_seconds
+        redis_rdb_last_save_timestamp_seconds redis_rejected_connections_total
+        redis_slowlog_length redis_up redis_uptime_in_seconds
         """.split()
     ),
 }

@@ -2,11 +2,33 @@
 
 from typing import Any
 
+from aistack.mixin.dashboards.aidb import AIDB
+from aistack.mixin.dashboards.backups import BACKUPS
+from aistack.mixin.dashboards.coordinator import COORDINATOR
+from aistack.mixin.dashboards.gc import GC
+from aistack.mixin.dashboards.grafana import model
+from aistack.mixin.dashboards.guards import GUARDS
+from aistack.mixin.dashboards.health import HEALTH
+from aistack.mixin.dashboards.host import HOST
+from aistack.mixin.dashboards.issues import ISSUES
+from aistack.mixin.dashboards.logs import LOGS
+from aistack.mixin.dashboards.monitoring import MONITORING
+from aistack.mixin.dashboards.nginx import NGINX
+from aistack.mixin.dashboards.overview import OVERVIEW
+from aistack.mixin.dashboards.postgresql import POSTGRESQL
+from aistack.mixin.dashboards.qdrant import QDRANT
+from aistack.mixin.dashboards.redis import REDIS
 
-def dashboards(runbooks_url: str) -> dict[str, dict[str, Any]]:  # noqa: ARG001
+DASHBOARDS = (
+    OVERVIEW, AIDB, COORDINATOR, GUARDS, GC, BACKUPS, HEALTH, ISSUES, HOST, POSTGRESQL, REDIS,
+    QDRANT, NGINX, MONITORING, LOGS,
+)  # fmt: skip
+
+
+def dashboards(runbooks_url: str) -> dict[str, dict[str, Any]]:
     """Uid to the dashboard in Grafana's JSON model.
 
     Args:
         runbooks_url: where ``docs/runbooks`` is to be read, without a slash at its end.
     """
-    return {}
+    return {one.uid: model(one, runbooks_url) for one in DASHBOARDS}
