@@ -1,0 +1,83 @@
+"""Server-sent events: the parts of a page, sent again when they change."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+
+import msgspec
+from starlette.responses import Response, StreamingResponse
+
+from aistack.api.console.render import part
+from aistack.api.console.visit import Live, Visit
+from aistack.errors import UnauthenticatedError, UnavailableError
+
+PERIOD_S = 3.0
+"""Between two looks at what a page shows, and at its session."""
+MOST = 16
+"""Streams of one process."""
+Admit = Callable[[], Awaitable[object]]
+
+
+class Streams:
+    """The streams of one process: a bounded number, and an end that all of them heed."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
+        self._ending = asyncio.Event()
+        self._open = 0
+
+    def end(self) -> None:
+        """End all of them: a service that stops waits for what it answers."""
+        self._ending.set()
+
+    def answer(self, visit: Visit, live: Live, admit: Admit) -> Response:
+        """A stream of a page's parts.
+
+        Args:
+            visit: who looks.
+            live: the page.
+            admit: raises `UnauthenticatedError` once the session has ended.
+
+        Raises:
+            UnavailableError: there are too many already, or the service stops.
+        """
+        if self._open >= self._most or self._ending.is_set():
+            raise UnavailableError("too many pages are watched at once", retry_after_s=10)
+        headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-store"}
+        events = self._counted(self._events(visit, live, admit))
+        return StreamingResponse(events, headers=headers, media_type="text/event-stream")
+
+    async def _counted(self, events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        if self._open >= self._most:
+            return
+        self._open += 1
+        try:
+            async for event in events:
+                yield event
+        finally:
+            self._open -= 1
+
+    async def _events(self, visit: Visit, live: Live, admit: Admit) -> AsyncIterator[bytes]:
+        sent: dict[str, str] = {}
+        while not self._ending.is_set():
+            try:
+                await admit()
+                values = await live.load(visit)
+            except UnauthenticatedError:
+                yield _event("ended", "")
+                return
+            except UnavailableError as exc:
+                # Nobody can be let in now, so nothing more is told; the page keeps what it shows.
+                yield _event("away", exc.detail)
+            else:
+                new = {name: part(visit, name, values) for name in live.parts}
+                changed = {name: text for name, text in new.items() if sent.get(name) != text}
+                sent = new
+                yield _event("parts", changed) if changed else b": nothing new\n\n"
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PERIOD_S):
+                    await self._ending.wait()
+
+
+def _event(name: str, value: object) -> bytes:
+    return b"event: %s\ndata: %s\n\n" % (name.encode(), msgspec.json.encode(value))

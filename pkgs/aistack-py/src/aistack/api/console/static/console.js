@@ -1,0 +1,145 @@
+// Keeps the parts of a page up to date by server-sent events, and tells what stands under the
+// pointer in a plot. Without it the pages say the same, as of when they were loaded.
+
+const main = document.querySelector("[data-live-page]");
+const link = document.getElementById("link");
+const held = new Map(); // parts that came while somebody was at them
+
+// --- parts
+
+function isBusy(part) {
+  const at = document.activeElement;
+  return (
+    (at !== null && at !== part && part.contains(at)) ||
+    part.querySelector("details[open]") !== null
+  );
+}
+
+function put(name, html) {
+  const part = main.querySelector(`[data-part="${name}"]`);
+  if (part === null) return;
+  if (isBusy(part)) {
+    held.set(name, html); // nobody's form is taken from under their fingers
+    return;
+  }
+  held.delete(name);
+  part.innerHTML = html;
+  part.querySelectorAll(".plots").forEach(readable);
+}
+
+function putHeld() {
+  for (const [name, html] of held) put(name, html);
+}
+
+// --- the stream
+
+const FIRST_WAIT = 1000;
+const LONGEST_WAIT = 30000;
+let source = null;
+let wait = FIRST_WAIT;
+let timer = 0;
+let last = "";
+
+function say(text) {
+  if (link.textContent !== text) link.textContent = text; // told aloud only when it changes
+}
+
+function close() {
+  clearTimeout(timer);
+  source?.close();
+  source = null;
+}
+
+function open() {
+  close();
+  const query = new URLSearchParams(location.search);
+  query.delete("done");
+  query.set("page", main.dataset.livePage);
+  source = new EventSource(`/console/events?${query}`);
+  source.addEventListener("parts", (event) => {
+    wait = FIRST_WAIT;
+    last = new Date().toLocaleTimeString();
+    link.title = `Changed last at ${last}`;
+    link.dataset.changes = String(Number(link.dataset.changes ?? 0) + 1);
+    say("Live");
+    for (const [name, html] of Object.entries(JSON.parse(event.data))) put(name, html);
+  });
+  source.addEventListener("away", (event) => {
+    say(`Not live: ${JSON.parse(event.data)}. What stands here is of ${last || "when it was loaded"}.`);
+  });
+  source.addEventListener("ended", () => {
+    close();
+    location.assign("/console/");
+  });
+  source.addEventListener("error", () => {
+    close(); // a new one, also where the browser would give up
+    say("Not live: the connection is gone, trying again");
+    timer = setTimeout(open, wait);
+    wait = Math.min(2 * wait, LONGEST_WAIT);
+  });
+}
+
+// --- plots
+
+const HOUR = 3600;
+
+function told(kind, point) {
+  const [at, answered, refused, failed, ...times] = point;
+  const clock = new Date(at * 1000).toISOString().slice(11, 19);
+  if (kind === 0) {
+    return `${clock} UTC: ${answered.toFixed(1)} answered, ${refused.toFixed(1)} refused, ${failed.toFixed(1)} failed a second`;
+  }
+  const [p50, p95, p99] = times.map((time) => (time === null ? "none" : `${(time * 1000).toFixed(0)} ms`));
+  return `${clock} UTC: p50 ${p50}, p95 ${p95}, p99 ${p99}`;
+}
+
+function readable(plots) {
+  const points = JSON.parse(plots.dataset.points);
+  plots.querySelectorAll(".plot").forEach((plot, kind) => {
+    const frame = plot.querySelector(".frame");
+    const cursor = plot.querySelector(".cursor");
+    const readout = plot.querySelector(".readout");
+    const begins = Date.now() / 1000 - HOUR;
+    let chosen = points.length - 1;
+
+    function show(index) {
+      if (points.length === 0) return;
+      chosen = Math.max(0, Math.min(points.length - 1, index));
+      cursor.hidden = false;
+      const share = Math.min(1, (points[chosen][0] - begins) / HOUR);
+      cursor.style.transform = `translateX(${share * frame.clientWidth}px)`;
+      readout.textContent = told(kind, points[chosen]);
+    }
+
+    function hide() {
+      cursor.hidden = true;
+      readout.textContent = "";
+    }
+
+    frame.addEventListener("pointermove", (event) => {
+      const box = frame.getBoundingClientRect();
+      const at = begins + ((event.clientX - box.left) / box.width) * HOUR;
+      let nearest = 0;
+      points.forEach((point, index) => {
+        if (Math.abs(point[0] - at) < Math.abs(points[nearest][0] - at)) nearest = index;
+      });
+      show(nearest);
+    });
+    frame.addEventListener("pointerleave", hide);
+    plot.addEventListener("blur", hide);
+    plot.addEventListener("keydown", (event) => {
+      const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      if (step === undefined || event.target !== plot) return;
+      event.preventDefault();
+      show(cursor.hidden ? points.length - 1 : chosen + step);
+    });
+  });
+}
+
+// --- begin
+
+document.querySelectorAll(".plots").forEach(readable);
+document.addEventListener("focusout", () => setTimeout(putHeld, 0));
+document.addEventListener("toggle", putHeld, true);
+document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
+if (!document.hidden) open();
