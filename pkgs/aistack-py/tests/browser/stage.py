@@ -1,4 +1,4 @@
-"""A whole AIDB with something to show, in this process: for the tests with a browser, and the pictures."""
+"""A whole AIDB with something to show, in this process: for a browser."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 
 import uvicorn
 from psycopg.types.json import Jsonb
 
 from aistack.api.app import App, create_app
-from aistack.api.console.traffic import HOUR_S, PERIOD_S, Sample
+from aistack.api.console.traffic import HOUR_S, PERIOD_S, Sample, Traffic
 from aistack.cli.serve import Listener, uvicorn_options
 from aistack.issues.model import Event, Frame
 from aistack.settings.load import parse
@@ -80,17 +81,16 @@ def staged(settings: Settings) -> Iterator[Stage]:
             await fill(stack)
             key = await stack.keys.create(name="operator", scopes=["admin"])
             app = create_app(stack)
+            assert app.console is not None
+            act(app.console.state.traffic)
             options = uvicorn_options(settings) | {"loop": "none"}
             server = Listener(uvicorn.Config(app, **options))
-            server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
             loop = asyncio.get_running_loop()
             url = f"http://127.0.0.1:{settings.aidb.port}"
             found.update(stage=Stage(url, key.key, stack, app, loop), server=server)
             task = asyncio.create_task(server.serve())
-            while not server.started and not task.done():
+            while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn has no event
                 await asyncio.sleep(0.01)
-            assert app.console is not None
-            app.console.state.traffic.samples.extend(hour_of_samples())
             ready.set()
             await task
 
@@ -209,14 +209,18 @@ async def _issues(stack: Stack) -> None:
     await stack.tracker.issues.ingest(events)
 
 
-def hour_of_samples() -> list[Sample]:
-    """A working hour: a wave, a burst of refusals and some failures."""
-    chance = random.Random(7)
+def act(traffic: Traffic) -> None:
+    """A working hour, which goes on: a wave, a burst of refusals and some failures."""
+    chance = random.Random(7)  # noqa: S311
     steps = int(HOUR_S / PERIOD_S)
-    end, samples = time.time(), []
+    begins = time.time() - HOUR_S
     answered = refused = failed = 0.0
     counts = [0.0] * len(BUCKETS)
-    for step in range(steps + 1):
+    numbers = count()
+
+    def sample() -> Sample:
+        nonlocal answered, refused, failed
+        step = next(numbers)
         wave = 14 + 9 * math.sin(step / 31) + chance.random() * 5
         spread = 0.011 * (1 + 0.5 * math.sin(step / 17) + (1.6 if 150 < step < 172 else 0))
         requests = wave * PERIOD_S
@@ -225,7 +229,8 @@ def hour_of_samples() -> list[Sample]:
         failed += (1.2 if 150 < step < 162 else 0.0) * PERIOD_S
         for place, bound in enumerate(BUCKETS):
             counts[place] += requests * (1 - math.exp(-bound / spread))
-        at = end - (steps - step) * PERIOD_S
         buckets = tuple(zip(BUCKETS, counts, strict=True))
-        samples.append(Sample(at, answered, refused, failed, buckets))
-    return samples
+        return Sample(begins + step * PERIOD_S, answered, refused, failed, buckets)
+
+    traffic.samples.extend(sample() for _ in range(steps + 1))
+    traffic.sample = sample  # type: ignore[method-assign]

@@ -17,7 +17,7 @@ from aistack.errors import ConfigError, UnauthenticatedError
 from aistack.limits.identity import Proxies
 from aistack.limits.limiter import Limiter
 from aistack.monitoring.metrics import Metrics
-from aistack.settings.schema import RateLimits, Redis, Settings
+from aistack.settings.schema import AidbServer, RateLimits, Redis, Settings
 
 pytestmark = pytest.mark.anyio
 POLICY = '"minute";q=10;w=60, "hour";q=1000;w=3600'
@@ -49,7 +49,7 @@ class Nothing:
 
 def make_stack(url: str | None = None, **values: Any) -> Any:
     limits = RateLimits(**{"per_minute": 10, **values})
-    settings = Settings(rate_limits=limits)
+    settings = Settings(rate_limits=limits, aidb=AidbServer(console=False))
     metrics = Metrics()
 
     async def ready() -> dict[str, bool]:

@@ -1,11 +1,13 @@
 """Server-sent events: the parts of a page, sent again when they change."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Any
 
 import msgspec
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from aistack.api.console.render import part
 from aistack.api.console.visit import Live, Visit
@@ -44,16 +46,14 @@ class Streams:
         if self._open >= self._most or self._ending.is_set():
             raise UnavailableError("too many pages are watched at once", retry_after_s=10)
         headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-store"}
-        events = self._counted(self._events(visit, live, admit))
-        return StreamingResponse(events, headers=headers, media_type="text/event-stream")
+        events = self._events(visit, live, admit)
+        return _Counted(self._place, events, headers=headers, media_type="text/event-stream")
 
-    async def _counted(self, events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        if self._open >= self._most:
-            return
+    @contextmanager
+    def _place(self) -> Iterator[None]:
         self._open += 1
         try:
-            async for event in events:
-                yield event
+            yield
         finally:
             self._open -= 1
 
@@ -77,6 +77,24 @@ class Streams:
             with suppress(TimeoutError):
                 async with asyncio.timeout(PERIOD_S):
                     await self._ending.wait()
+
+
+class _Counted(StreamingResponse):
+    """Holds a place for as long as it is sent; an iterator may be let go of without a word."""
+
+    def __init__(
+        self,
+        place: Callable[[], AbstractContextManager[None]],
+        events: AsyncIterator[bytes],
+        **more: Any,
+    ) -> None:
+        super().__init__(events, **more)
+        self._place = place
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send until the stream or the client ends."""
+        with self._place():
+            await super().__call__(scope, receive, send)
 
 
 def _event(name: str, value: object) -> bytes:

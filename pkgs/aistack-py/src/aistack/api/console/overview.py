@@ -27,7 +27,8 @@ class Headline(NamedTuple):
 
     state: str
     text: str
-    more: str
+    more: str = ""
+    href: str | None = None
 
 
 async def load(visit: Visit) -> Values:
@@ -69,8 +70,9 @@ def headline(
     if sick:
         return Headline("warn", "Answers, but not all is well", more)
     if grave:
-        return Headline("warn", f"{grave} critical {'issue' if grave == 1 else 'issues'}", "")
-    return Headline("pass", "All is well", "")
+        told = f"{grave} critical {'issue' if grave == 1 else 'issues'}"
+        return Headline("warn", told, href="/console/issues?severity=critical")
+    return Headline("pass", "All is well")
 
 
 async def show(visit: Visit) -> Response:

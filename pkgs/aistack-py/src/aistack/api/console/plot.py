@@ -14,6 +14,7 @@ WIDTH, HEIGHT = 720, 120
 _GAP_S = 2.5 * PERIOD_S
 """Points further apart are not joined."""
 _ROW_S = 300
+_ROUND = (1, 2, 3, 4, 5, 6, 8, 10)
 Value = Callable[[Point], float | None]
 
 
@@ -90,9 +91,9 @@ def latency(seconds: float) -> str:
 
 
 def round_up(value: float) -> float:
-    """The next of 1, 2, 5, 10, 20 ..."""
+    """The next round number: 1, 2, 3, 4, 5, 6, 8, 10, 20 ..."""
     power = 10.0 ** math.floor(math.log10(value))
-    return next(step * power for step in (1, 2, 5, 10) if value <= step * power * (1 + 1e-9))
+    return next(step * power for step in _ROUND if value <= step * power * (1 + 1e-9))
 
 
 def _plot(

@@ -15,12 +15,12 @@ from aistack.api.console.assets import assets
 from aistack.api.console.messages import MESSAGES
 from aistack.api.console.visit import Live, Values, Visit
 
-_STEPS = ((60, 1, "s"), (3600, 60, "min"), (48 * 3600, 3600, "h"), (float("inf"), 86400, "d"))
+_STEPS = ((60, 1, "s"), (3600, 60, "min"), (36 * 3600, 3600, "h"), (float("inf"), 86400, "d"))
 _MARKS: Mapping[str, str] = {
-    "pass": "pass", "ok": "pass", "info": "pass", "low": "pass", "resolved": "pass",
-    "warn": "warn", "warning": "warn", "partial": "warn", "medium": "warn", "muted": "idle",
-    "fail": "fail", "failed": "fail", "critical": "fail", "high": "fail", "killed": "fail",
-    "refused": "warn", "unfinished": "fail", "running": "busy",
+    "pass": "pass", "ok": "pass", "resolved": "pass",
+    "warn": "warn", "warning": "warn", "partial": "warn", "refused": "warn", "medium": "warn",
+    "fail": "fail", "failed": "fail", "critical": "fail", "killed": "fail", "unfinished": "fail",
+    "high": "high", "running": "busy",
 }  # fmt: skip
 """State, result or severity to the shape that stands for it; what is not here is idle."""
 
@@ -98,13 +98,14 @@ def _environment() -> Environment:
     }
     made.filters |= {
         "ago": ago, "moment": moment, "span": span, "size": size, "mark": mark, "words": words,
+        "grouped": lambda number: f"{number:,}",
     }  # fmt: skip
     return made
 
 
 def ago(at: datetime, now: datetime | None = None) -> str:
     """How long ago, or in how long, in one unit."""
-    seconds = ((now or datetime.now(UTC)) - at).total_seconds()
+    seconds = round(((now or datetime.now(UTC)) - at).total_seconds())
     return f"in {span(-seconds)}" if seconds < -1 else f"{span(max(0, seconds))} ago"
 
 
@@ -114,10 +115,11 @@ def moment(at: datetime) -> str:
 
 
 def span(seconds: float) -> str:
-    """A length of time in one unit."""
-    most, unit, name = next(step for step in _STEPS if seconds < step[0])
-    number = seconds / unit
-    return f"{number:.1f} {name}" if most == 60 and number < 10 else f"{number:.0f} {name}"
+    """A length of time in one unit; below ten seconds with tenths, unless they are whole."""
+    if 0 < seconds < 9.95 and seconds != int(seconds):
+        return f"{seconds:.1f} s"
+    _, unit, name = next(step for step in _STEPS if seconds < step[0])
+    return f"{seconds / unit:.0f} {name}"
 
 
 def size(count: float | None) -> str:

@@ -63,7 +63,7 @@ class Traffic:
         """Sample until cancelled; with several workers that reads files, so not in the loop."""
         while True:
             try:
-                self.samples.append(await asyncio.to_thread(self._sample))
+                self.samples.append(await asyncio.to_thread(self.sample))
             except (OSError, ValueError) as exc:  # files of a worker that ends just now
                 log.warning("the metrics could not be read: %s", exc)
             await asyncio.sleep(PERIOD_S)
@@ -73,7 +73,8 @@ class Traffic:
         samples = list(self.samples)
         return [between(a, b) for a, b in pairwise(samples)]
 
-    def _sample(self) -> Sample:
+    def sample(self) -> Sample:
+        """The counters as they are now."""
         return read(self._metrics.of_all_workers(), time.time())
 
 

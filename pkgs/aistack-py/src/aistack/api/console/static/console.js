@@ -40,7 +40,8 @@ let wait = FIRST_WAIT;
 let timer = 0;
 let last = "";
 
-function say(text) {
+function say(text, live = false) {
+  link.classList.toggle("on", live);
   if (link.textContent !== text) link.textContent = text; // told aloud only when it changes
 }
 
@@ -61,7 +62,7 @@ function open() {
     last = new Date().toLocaleTimeString();
     link.title = `Changed last at ${last}`;
     link.dataset.changes = String(Number(link.dataset.changes ?? 0) + 1);
-    say("Live");
+    say("Live", true);
     for (const [name, html] of Object.entries(JSON.parse(event.data))) put(name, html);
   });
   source.addEventListener("away", (event) => {
