@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -21,7 +22,9 @@ from psycopg.types.json import Jsonb
 from aistack.api.app import App, create_app
 from aistack.api.console.traffic import HOUR_S, PERIOD_S, Sample, Traffic
 from aistack.cli.serve import Listener, uvicorn_options
+from aistack.embedded.postgres import EmbeddedPostgres
 from aistack.issues.model import Event, Frame
+from aistack.migrations.runner import migrate
 from aistack.settings.load import parse
 from aistack.settings.schema import Settings
 from aistack.wiring import Stack, open_stack
@@ -65,9 +68,19 @@ def settings_for(dsn: str, qdrant: str) -> Settings:
                 "key_file": "/dev/null", "data_dir": "/nowhere",
                 "repositories": {"disk": repository, "vault": repository | {"path": "/srv/vault"}},
             },
+            "health": {"disk_free": 0.0001},
             "host": {"services": {"aidb": f"http://127.0.0.1:{port}"}},
         }
     )  # fmt: skip
+
+
+@contextmanager
+def whole_stage(folder: Path) -> Iterator[Stage]:
+    """Everything, from the database on, below a folder."""
+    with EmbeddedPostgres(folder / "postgresql", durable=False) as dsn:
+        asyncio.run(migrate(dsn))
+        with staged(settings_for(dsn, str(folder / "qdrant"))) as stage:
+            yield stage
 
 
 @contextmanager

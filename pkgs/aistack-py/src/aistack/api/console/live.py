@@ -1,7 +1,7 @@
 """Server-sent events: the parts of a page, sent again when they change."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
@@ -10,7 +10,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from aistack.api.console.render import part
-from aistack.api.console.visit import Live, Visit
+from aistack.api.console.visit import Live, Values, Visit
 from aistack.errors import UnauthenticatedError, UnavailableError
 
 PERIOD_S = 3.0
@@ -27,6 +27,7 @@ class Streams:
         self._most = most
         self._ending = asyncio.Event()
         self._open = 0
+        self._looks: set[asyncio.Task[Values]] = set()
 
     def end(self) -> None:
         """End all of them: a service that stops waits for what it answers."""
@@ -57,12 +58,18 @@ class Streams:
         finally:
             self._open -= 1
 
+    async def _undisturbed(self, look: Coroutine[Any, Any, Values]) -> Values:
+        """Whoever leaves in the middle of it would cost a connection of the pool."""
+        task = asyncio.create_task(look)
+        self._looks.add(task)
+        task.add_done_callback(self._looks.discard)
+        return await asyncio.shield(task)
+
     async def _events(self, visit: Visit, live: Live, admit: Admit) -> AsyncIterator[bytes]:
         sent: dict[str, str] = {}
         while not self._ending.is_set():
             try:
-                await admit()
-                values = await live.load(visit)
+                values = await self._undisturbed(_look(visit, live, admit))
             except UnauthenticatedError:
                 yield _event("ended", "")
                 return
@@ -95,6 +102,11 @@ class _Counted(StreamingResponse):
         """Send until the stream or the client ends."""
         with self._place():
             await super().__call__(scope, receive, send)
+
+
+async def _look(visit: Visit, live: Live, admit: Admit) -> Values:
+    await admit()
+    return await live.load(visit)
 
 
 def _event(name: str, value: object) -> bytes:

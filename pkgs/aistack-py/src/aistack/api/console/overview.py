@@ -61,17 +61,17 @@ def headline(
     sick = [f"{name} {_VERBS[check.status]}" for name, check in checks.items()
             if check.status != "pass"]  # fmt: skip
     sick += [f"{f.kind} {f.name}" for f in findings if f.state in ("critical", "warning")]
-    more = "; ".join(sick)
     grave = active.get("critical", 0)
+    issues = [f"{grave} critical {'issue' if grave == 1 else 'issues'}"] if grave else []
+    more = "; ".join(sick + issues)
     if ready == "unavailable":
         return Headline("fail", "Requests are not answered", more)
     if any(f.state == "critical" for f in findings):
         return Headline("fail", "Something on the host needs you", more)
     if sick:
         return Headline("warn", "Answers, but not all is well", more)
-    if grave:
-        told = f"{grave} critical {'issue' if grave == 1 else 'issues'}"
-        return Headline("warn", told, href="/console/issues?severity=critical")
+    if issues:
+        return Headline("warn", more, href="/console/issues?severity=critical")
     return Headline("pass", "All is well")
 
 
