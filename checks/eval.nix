@@ -291,23 +291,24 @@ let
       expr = (with' { gc.interactionsDays = null; }).services.aistack.settings.gc.interactions_days;
       expected = 0;
     };
-    testServicesDoNotReadTheRulesOfGarbageCollection = {
+    testOnlyTheConsoleReadsTheRulesOfGarbageCollection = {
       expr =
-        map
-          (
-            name:
-            settingsFile name (with' {
-              gc.maxAgeDays = 90;
-            })
-          )
-          [
-            "aistack-aidb"
-            "aistack-coordinator"
-          ];
-      expected = map (name: settingsFile name enabled) [
-        "aistack-aidb"
-        "aistack-coordinator"
-      ];
+        let
+          changed =
+            name: settings:
+            settingsFile name (with' (settings // { gc.maxAgeDays = 90; }))
+            != settingsFile name (with' settings);
+        in
+        {
+          aidb = changed "aistack-aidb" { };
+          without = changed "aistack-aidb" { aidb.console.enable = false; };
+          coordinator = changed "aistack-coordinator" { };
+        };
+      expected = {
+        aidb = true;
+        without = false;
+        coordinator = false;
+      };
     };
     testGarbageCollectionReadsItsRules = {
       expr =
@@ -374,7 +375,7 @@ let
         same =
           restartsThem three == restartsThem (with' {
             aidb.instances = 3;
-            gc.maxAgeDays = 90;
+            coordinator.workers = 2;
           });
         reload = three.systemd.services.aistack-aidb-instances.reloadIfChanged;
       };

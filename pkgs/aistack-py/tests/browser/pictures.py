@@ -12,7 +12,7 @@ from stage import whole_stage
 
 _SETTLED_S = 6
 """So long the numbers of a start are on the page."""
-_WIDE, _PHONE = (1280, 860), (390, 780)
+_WIDE, _PHONE = (1200, 740), (390, 780)
 _PICTURES = (
     ("console-overview", "", _WIDE, False),
     ("console-overview-dark", "", _WIDE, True),

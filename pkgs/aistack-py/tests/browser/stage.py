@@ -68,7 +68,7 @@ def settings_for(dsn: str, qdrant: str) -> Settings:
                 "key_file": "/dev/null", "data_dir": "/nowhere",
                 "repositories": {"disk": repository, "vault": repository | {"path": "/srv/vault"}},
             },
-            "health": {"disk_free": 0.0001},
+            "health": {"disk_free": 0.0001, "interval_s": 1.0, "timeout_s": 0.9},
             "host": {"services": {"aidb": f"http://127.0.0.1:{port}"}},
         }
     )  # fmt: skip
@@ -104,6 +104,8 @@ def staged(settings: Settings) -> Iterator[Stage]:
             task = asyncio.create_task(server.serve())
             while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn has no event
                 await asyncio.sleep(0.01)
+            while stack.health.ready() != "ok" and not task.done():  # noqa: ASYNC110 - nor has it
+                await asyncio.sleep(0.05)
             ready.set()
             await task
 

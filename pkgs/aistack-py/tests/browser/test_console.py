@@ -61,6 +61,11 @@ def test_what_happens_arrives_without_a_reload(browser: Chrome) -> None:
     browser.until_text("a pump in the cellar", "[data-part=issues]")
     browser.until_text("2 critical issues", "[data-part=headline]")
     assert browser.js("return window.same")
+    # What has not changed is still the same element, not another one that looks alike.
+    browser.js("window.row = document.querySelector('[data-part=health] tbody tr')")
+    before = _changes(browser)
+    browser.until(lambda own: _changes(own) > before)
+    assert browser.js("return window.row.isConnected")
 
 
 def test_an_issue_is_resolved_by_keyboard_alone(browser: Chrome) -> None:
@@ -103,6 +108,7 @@ def test_no_page_is_wider_than_its_screen(browser: Chrome, width: int) -> None:
     for path in PAGES:
         browser.go(path)
         if "garbage" in path:
+            browser.until_text("Live", "#link")
             browser.driver.find_element(By.CSS_SELECTOR, "details.confirm summary").click()
         wide = browser.js("return document.documentElement.scrollWidth")
         assert wide <= width, path
@@ -176,6 +182,7 @@ async def _run(browser: Chrome) -> None:
 
 def test_a_run_is_undone(browser: Chrome) -> None:
     browser.go("garbage")
+    browser.until_text("Live", "#link")
     browser.driver.find_element(By.CSS_SELECTOR, "details.confirm summary").click()
     browser.driver.find_element(By.CSS_SELECTOR, "details.confirm button").click()
     browser.until_text("The run is undone", "[role=status].notice")

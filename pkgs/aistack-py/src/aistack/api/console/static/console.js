@@ -11,8 +11,29 @@ function isBusy(part) {
   const at = document.activeElement;
   return (
     (at !== null && at !== part && part.contains(at)) ||
-    part.querySelector("details[open]") !== null
+    part.querySelector(".confirm[open]") !== null
   );
+}
+
+// Makes one node like another, and touches only what differs: most often a time.
+function become(node, wanted) {
+  const alike =
+    node.nodeName === wanted.nodeName && node.childNodes.length === wanted.childNodes.length;
+  if (!alike) {
+    node.replaceWith(wanted);
+  } else if (node.nodeType !== Node.ELEMENT_NODE) {
+    if (node.data !== wanted.data) node.data = wanted.data;
+  } else if (!("own" in node.dataset)) {
+    for (const { name, value } of wanted.attributes) {
+      if (node.getAttribute(name) !== value) node.setAttribute(name, value);
+    }
+    for (const { name } of [...node.attributes]) {
+      // Whether something is unfolded is for who looks at it to say.
+      if (!wanted.hasAttribute(name) && name !== "open") node.removeAttribute(name);
+    }
+    const children = [...wanted.childNodes]; // those that are taken over leave the list
+    [...node.childNodes].forEach((child, index) => become(child, children[index]));
+  }
 }
 
 function put(name, html) {
@@ -23,7 +44,10 @@ function put(name, html) {
     return;
   }
   held.delete(name);
-  part.innerHTML = html;
+  const wanted = part.cloneNode(false);
+  wanted.innerHTML = html;
+  if (part.childNodes.length !== wanted.childNodes.length) part.replaceChildren(...wanted.childNodes);
+  else become(part, wanted);
   part.querySelectorAll(".plots").forEach(readable);
 }
 
@@ -83,57 +107,65 @@ function open() {
 // --- plots
 
 const HOUR = 3600;
+const known = new WeakSet(); // plots that listen already
 
 function told(kind, point) {
   const [at, answered, refused, failed, ...times] = point;
   const clock = new Date(at * 1000).toISOString().slice(11, 19);
   if (kind === 0) {
-    return `${clock} UTC: ${answered.toFixed(1)} answered, ${refused.toFixed(1)} refused, ${failed.toFixed(1)} failed a second`;
+    const [a, r, f] = [answered, refused, failed].map((rate) => rate.toFixed(1));
+    return `${clock} UTC: ${a} answered, ${r} refused, ${f} failed a second`;
   }
-  const [p50, p95, p99] = times.map((time) => (time === null ? "none" : `${(time * 1000).toFixed(0)} ms`));
+  const [p50, p95, p99] = times.map((time) =>
+    time === null ? "none" : `${(time * 1000).toFixed(0)} ms`,
+  );
   return `${clock} UTC: p50 ${p50}, p95 ${p95}, p99 ${p99}`;
 }
 
 function readable(plots) {
-  const points = JSON.parse(plots.dataset.points);
   plots.querySelectorAll(".plot").forEach((plot, kind) => {
-    const frame = plot.querySelector(".frame");
-    const cursor = plot.querySelector(".cursor");
-    const readout = plot.querySelector(".readout");
-    const begins = Date.now() / 1000 - HOUR;
-    let chosen = points.length - 1;
+    if (!known.has(plot)) listen(plots, plot, kind);
+    known.add(plot);
+  });
+}
 
-    function show(index) {
-      if (points.length === 0) return;
-      chosen = Math.max(0, Math.min(points.length - 1, index));
-      cursor.hidden = false;
-      const share = Math.min(1, (points[chosen][0] - begins) / HOUR);
-      cursor.style.transform = `translateX(${share * frame.clientWidth}px)`;
-      readout.textContent = told(kind, points[chosen]);
-    }
+function listen(plots, plot, kind) {
+  const frame = plot.querySelector(".frame");
+  const cursor = plot.querySelector(".cursor");
+  const readout = plot.querySelector(".readout");
+  const points = () => JSON.parse(plots.dataset.points);
+  const begins = () => Date.now() / 1000 - HOUR;
+  let chosen = 0;
 
-    function hide() {
-      cursor.hidden = true;
-      readout.textContent = "";
-    }
+  function show(all, index) {
+    if (all.length === 0) return;
+    chosen = Math.max(0, Math.min(all.length - 1, index));
+    const share = Math.max(0, Math.min(1, (all[chosen][0] - begins()) / HOUR));
+    cursor.hidden = false;
+    cursor.style.transform = `translateX(${share * frame.clientWidth}px)`;
+    readout.textContent = told(kind, all[chosen]);
+  }
 
-    frame.addEventListener("pointermove", (event) => {
-      const box = frame.getBoundingClientRect();
-      const at = begins + ((event.clientX - box.left) / box.width) * HOUR;
-      let nearest = 0;
-      points.forEach((point, index) => {
-        if (Math.abs(point[0] - at) < Math.abs(points[nearest][0] - at)) nearest = index;
-      });
-      show(nearest);
-    });
-    frame.addEventListener("pointerleave", hide);
-    plot.addEventListener("blur", hide);
-    plot.addEventListener("keydown", (event) => {
-      const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-      if (step === undefined || event.target !== plot) return;
-      event.preventDefault();
-      show(cursor.hidden ? points.length - 1 : chosen + step);
-    });
+  function hide() {
+    cursor.hidden = true;
+    readout.textContent = "";
+  }
+
+  frame.addEventListener("pointermove", (event) => {
+    const all = points();
+    const box = frame.getBoundingClientRect();
+    const at = begins() + ((event.clientX - box.left) / box.width) * HOUR;
+    const distances = all.map((point) => Math.abs(point[0] - at));
+    show(all, distances.indexOf(Math.min(...distances)));
+  });
+  frame.addEventListener("pointerleave", hide);
+  plot.addEventListener("blur", hide);
+  plot.addEventListener("keydown", (event) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (step === undefined || event.target !== plot) return;
+    event.preventDefault();
+    const all = points();
+    show(all, cursor.hidden ? all.length - 1 : chosen + step);
   });
 }
 
