@@ -20,6 +20,7 @@ import uvicorn
 from psycopg.types.json import Jsonb
 
 from aistack.api.app import App, create_app
+from aistack.api.console.live import Streams
 from aistack.api.console.traffic import HOUR_S, PERIOD_S, Sample, Traffic
 from aistack.cli.serve import Listener, uvicorn_options
 from aistack.embedded.postgres import EmbeddedPostgres
@@ -46,6 +47,12 @@ class Stage:
     def do(self, work: Any) -> Any:
         """Run a coroutine in the loop of the service, and wait for its result."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
+
+    def end_streams(self) -> None:
+        """As a service does that stops; the next one is there at once."""
+        assert self.app.console is not None
+        streams, self.app.console.streams = self.app.console.streams, Streams()
+        self.loop.call_soon_threadsafe(streams.end)
 
     def report(self, message: str, **more: Any) -> None:
         """Make an event of an issue."""

@@ -212,3 +212,22 @@ def test_a_key_is_made_and_its_end_ends_the_session(browser: Chrome) -> None:
     browser.until_text("Live", "#link")
     browser.stage.do(browser.stage.stack.keys.revoke(made.split("_")[1]))
     browser.until(lambda own: own.driver.current_url.endswith("/console/sign-in"))
+
+
+def test_whoever_is_signed_out_elsewhere_is_led_to_the_form(browser: Chrome) -> None:
+    browser.go()
+    browser.until_text("Live", "#link")
+    browser.driver.delete_all_cookies()
+    browser.stage.end_streams()
+    browser.until(lambda own: own.driver.current_url.endswith("/console/sign-in"))
+    assert all("401" in told for told in browser.complaints())
+
+
+def test_a_service_that_was_away_is_found_again(browser: Chrome) -> None:
+    browser.go()
+    browser.until_text("Live", "#link")
+    browser.js("window.same = true")
+    browser.stage.end_streams()
+    browser.until_text("Not live", "#link")
+    browser.until_text("Live", "#link")
+    assert browser.js("return window.same")

@@ -106,6 +106,21 @@ async def test_a_revoked_key_ends_its_session_at_once(browser: Browser) -> None:
     assert (await browser.http.get("/console/")).status_code == 303
 
 
+async def test_a_link_from_elsewhere_signs_nobody_out(browser: Browser) -> None:
+    """The cookie does not come along then; it must not be taken away for that."""
+    await browser.sign_in()
+    cookies = dict(browser.http.cookies)
+    browser.http.cookies.clear()
+    answer = await browser.http.get("/console/issues/1", headers={"Sec-Fetch-Site": "cross-site"})
+    assert answer.status_code == 303
+    assert "set-cookie" not in answer.headers
+    browser.http.cookies.update(cookies)
+    assert (await browser.http.get("/console/")).status_code == 200
+    browser.http.cookies.clear()
+    stale = await browser.http.get("/console/", headers={"Cookie": f"{COOKIE}=stale"})
+    assert "Max-Age=0" in cookie_of(stale)
+
+
 async def test_sessions_end_and_cannot_be_made_up(browser: Browser) -> None:
     await browser.sign_in()
     key_id = browser.key.split("_")[1]
@@ -231,8 +246,12 @@ async def test_static_files_are_kept_for_ever_and_change_their_name(browser: Bro
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["content-type"].startswith(asset.media_type)
     assert assets()["console.css"].url in page
+    # While instances are replaced one by one, a page of one asks another for its files.
     other = await browser.http.get("/console/static/console.0000000000000000.css")
-    assert (other.status_code, other.headers["cache-control"]) == (404, "no-store")
+    assert (other.status_code, other.headers["cache-control"]) == (200, "no-store")
+    for name in ("other.css", "console.0.map", "console", "..%2fapp.py"):
+        missing = await browser.http.get(f"/console/static/{name}")
+        assert missing.status_code in (303, 404), name
 
 
 async def test_the_console_takes_from_what_its_key_may_ask(stack: Stack) -> None:

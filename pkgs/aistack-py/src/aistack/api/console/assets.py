@@ -39,11 +39,14 @@ def assets() -> dict[str, Asset]:
 
 
 async def _serve(request: Request) -> Response:
+    """A file; by the name of another version, as an instance before or after this one gives it."""
     request.scope[ROUTE] = _FOLDER + "{file}"
-    asset = next((a for a in assets().values() if a.url == request.url.path), None)
+    stem, _, rest = request.path_params["file"].partition(".")
+    asset = assets().get(f"{stem}.{rest.rpartition('.')[2]}")
     if asset is None:
         raise NotFoundError("there is no such file")
-    headers = {"Cache-Control": _FOR_EVER}
+    own = asset.url == request.url.path
+    headers = {"Cache-Control": _FOR_EVER if own else "no-store"}
     return Response(asset.content, headers=headers, media_type=asset.media_type)
 
 

@@ -75,6 +75,21 @@ function close() {
   source = null;
 }
 
+// The browser does not say why a stream was refused; a page that leads elsewhere does.
+async function isSignedOut() {
+  try {
+    const page = await fetch("/console/history", { redirect: "manual", cache: "no-store" });
+    return page.type === "opaqueredirect";
+  } catch {
+    return false; // nobody answers at all
+  }
+}
+
+async function openAgain() {
+  if (await isSignedOut()) location.assign("/console/");
+  else if (!document.hidden) open();
+}
+
 function open() {
   close();
   const query = new URLSearchParams(location.search);
@@ -99,7 +114,7 @@ function open() {
   source.addEventListener("error", () => {
     close(); // a new one, also where the browser would give up
     say("Not live: the connection is gone, trying again");
-    timer = setTimeout(open, wait);
+    timer = setTimeout(openAgain, wait);
     wait = Math.min(2 * wait, LONGEST_WAIT);
   });
 }
