@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from starlette.responses import Response
 from aistack.api.console import plot
 from aistack.api.console.render import live_page
 from aistack.api.console.timeline import timeline
+from aistack.api.console.traffic import PERIOD_S
 from aistack.api.console.visit import Live, Page, Values, Visit
 from aistack.backup import status as backup_status
 from aistack.backup.store import Memory
@@ -41,7 +43,7 @@ async def load(visit: Visit) -> Values:
         "health": health,
         "headline": headline(stack.health.ready(), health.checks, findings or [], active),
         "findings": findings,
-        "hour": plot.hour(visit.state.traffic.points(), time.time()),
+        "hour": plot.hour(visit.state.traffic.points(), _now()),
         "active": active,
         "issues": (await stack.tracker.issues.list(IssueFilter(limit=_ISSUES))).issues,
         "collected": runs[0] if runs else None,
@@ -49,6 +51,11 @@ async def load(visit: Visit) -> Values:
         "repositories": list(stack.settings.backup.repositories),
         "entries": await timeline(visit, _EVENTS),
     }
+
+
+def _now() -> float:
+    """The end of the running period: the drawing moves when there is something new, not before."""
+    return math.ceil(time.time() / PERIOD_S) * PERIOD_S
 
 
 def headline(
