@@ -11,7 +11,7 @@ from visitor import Browser
 
 from aistack.api.console.overview import headline
 from aistack.api.console.render import ago, size, span
-from aistack.errors import UnavailableError
+from aistack.errors import ConfigError, UnavailableError
 from aistack.gc.model import Undone
 from aistack.health.model import Check
 from aistack.host.model import Finding
@@ -150,6 +150,34 @@ async def test_a_plan_has_a_bound(browser: Browser, monkeypatch: pytest.MonkeyPa
     )  # fmt: skip
     assert sorted([first.status_code, second.status_code]) == [409, 503]
     assert ended.is_set()
+
+
+async def test_a_plan_that_a_run_would_refuse_says_why(browser: Browser) -> None:
+    async with browser.stack.postgres.read() as conn:
+        await conn.execute(
+            "insert into gc_runs (kind, finished_at, result, live_after)"
+            " values ('run', now(), 'ok', 9000)"
+        )
+    await browser.sign_in()
+    answer = await browser.send("/console/garbage/plan")
+    assert answer.status_code == 409
+    assert "a run would refuse: PostgreSQL has 0 solutions" in answer.text
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("inner words"), ConfigError("inner words")])
+async def test_a_fault_of_ours_is_a_page_that_tells_its_id(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    async def broken(*_: object, **__: object) -> None:
+        raise fault
+
+    await browser.sign_in()
+    monkeypatch.setattr(browser.stack.keys, "list", broken)
+    answer = await browser.http.get("/console/keys", headers={"X-Request-Id": "seen.1"})
+    assert answer.status_code == 500
+    assert "seen.1" in answer.text
+    assert "inner words" not in answer.text
+    assert "script-src 'self'" in answer.headers["content-security-policy"]
 
 
 async def test_an_undo_that_takes_long_goes_on(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import Message, Receive, Scope, Send
@@ -33,12 +34,14 @@ from aistack.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
+from aistack.kit.logs import request_id
 from aistack.limits.identity import of_key
 from aistack.limits.limiter import refusal
 
 if TYPE_CHECKING:
     from aistack.wiring import Stack
 
+_log = logging.getLogger(__name__)
 Serve = Callable[[Request], Awaitable[Response]]
 PAGES: tuple[Page, ...] = (
     *overview.PAGES, *issues.PAGES, *garbage.PAGES, *backups.PAGES, *host.PAGES, *keys.PAGES,
@@ -88,9 +91,12 @@ class Console:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
+        started = False
 
         async def dressed(message: Message) -> None:
+            nonlocal started
             if message["type"] == "http.response.start":
+                started = True
                 cached = any(name == b"cache-control" for name, _ in message["headers"])
                 set_headers(message, *_HEADERS, *(() if cached else (_NO_STORE,)))
             await send(message)
@@ -99,7 +105,11 @@ class Console:
             await self._router(scope, receive, dressed)
         except UnauthenticatedError:
             await self._turned_away(scope)(scope, receive, dressed)
-        except (AistackError, HTTPException) as exc:
+        except ClientDisconnect:
+            raise  # nobody is there to be answered
+        except Exception as exc:
+            if started:
+                raise
             await _refused(exc)(scope, receive, dressed)
 
     def _routes(self) -> Iterable[Route]:
@@ -188,14 +198,17 @@ async def _to_the_front(_request: Request) -> Response:
     return RedirectResponse(PATH, 308)
 
 
-def _refused(exc: AistackError | HTTPException) -> Response:
-    """An error as a page."""
+def _refused(exc: Exception) -> Response:
+    """An error as a page; of a fault of ours it tells the id alone, as the API does."""
     headers: dict[str, str] = {}
     if isinstance(exc, HTTPException):
         status, detail = exc.status_code, exc.detail
         headers.update(exc.headers or {})
-    else:
+    elif isinstance(exc, AistackError) and exc.code in problems.KINDS:
         status, detail = problems.KINDS[exc.code].status, exc.detail
+    else:
+        _log.error("unexpected error", exc_info=exc)
+        status, detail = 500, f"This is a fault of ours; the log has it as {request_id.get()}."
     if isinstance(exc, UnavailableError | RateLimitedError):
         headers["Retry-After"] = str(exc.retry_after_s)
     answer = outside("error.html", {"status": status, "detail": detail}, status=status)

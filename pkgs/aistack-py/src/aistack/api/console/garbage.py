@@ -12,6 +12,7 @@ from aistack.api.console.visit import Live, Page, Values, Visit
 from aistack.errors import ConflictError, UnavailableError
 from aistack.gc.model import Plan, Step
 from aistack.gc.plan import PlanFile
+from aistack.gc.rails import RefusedError
 from aistack.jobs.ledger import Ledger
 from aistack.kit import tasks
 
@@ -43,7 +44,10 @@ async def plan(visit: Visit) -> Response:
     if visit.state.planning.locked():
         raise ConflictError("somebody else has this process plan now; try again in a moment")
     async with visit.state.planning:
-        made, steps = await _plan(visit)
+        try:
+            made, steps = await _plan(visit)
+        except RefusedError as exc:
+            raise ConflictError(f"a run would refuse: {exc.detail}") from exc
     visit.log("console: garbage collection planned", live=made.live)
     more = sum(report.discards + report.points for report in made.tiers.values()) > len(steps)
     return page(visit, "plan.html", {"plan": made, "steps": steps, "more": more})
