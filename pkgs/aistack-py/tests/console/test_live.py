@@ -124,6 +124,20 @@ async def test_every_live_page_has_its_parts(browser: Browser) -> None:
         await stream.leave()
 
 
+async def test_a_part_is_sent_as_the_page_has_it(browser: Browser) -> None:
+    """Whatever differs between them would jump as soon as the stream begins."""
+    await browser.sign_in()
+    visit = await visit_of(browser)
+    for page in LIVE.values():
+        path = {"overview": ""}.get(page.name, page.name)
+        whole = (await browser.http.get(f"/console/{path}")).text
+        stream = Watching(Streams().answer(visit, page, admitted))
+        for text in (await stream.next())[1].values():
+            for heading in re.findall(r"<h2.*?</h2>", text):
+                assert heading in whole, page.name
+        await stream.leave()
+
+
 async def test_a_stream_ends_with_its_session(browser: Browser) -> None:
     await browser.sign_in()
     visit, valid = await visit_of(browser), True

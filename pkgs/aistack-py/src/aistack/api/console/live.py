@@ -77,7 +77,7 @@ class Streams:
                 # Nobody can be let in now, so nothing more is told; the page keeps what it shows.
                 yield _event("away", exc.detail)
             else:
-                new = {name: part(visit, name, values) for name in live.parts}
+                new = {name: part(visit, live, name, values) for name in live.parts}
                 changed = {name: text for name, text in new.items() if sent.get(name) != text}
                 sent = new
                 yield _event("parts", changed) if changed else b": nothing new\n\n"

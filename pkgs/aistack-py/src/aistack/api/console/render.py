@@ -59,9 +59,9 @@ def live_page(visit: Visit, live: Live, values: Values) -> HTMLResponse:
     return page(visit, f"{live.name}.html", values | {"live": live.name})
 
 
-def part(visit: Visit, name: str, values: Values) -> str:
+def part(visit: Visit, live: Live, name: str, values: Values) -> str:
     """One part of a live page."""
-    return _template(f"parts/{name}.html").render(_common(visit) | values)
+    return _template(f"parts/{name}.html").render(_common(visit) | {"live": live.name} | values)
 
 
 def outside(template: str, values: Values, *, status: int = 200) -> HTMLResponse:
