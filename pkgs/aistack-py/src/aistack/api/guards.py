@@ -18,8 +18,9 @@ from aistack.api import problems
 from aistack.api.endpoint import PRINCIPAL, ROUTE
 from aistack.api.headers import header_of, set_headers
 from aistack.api.limits import RateLimit, Routes, VerifyFrom
+from aistack.api.tracing import Trace
 from aistack.errors import AistackError, NotFoundError, TooLargeError, UnauthenticatedError
-from aistack.kit import logs
+from aistack.kit import logs, tracing
 from aistack.limits.limiter import Limiter
 from aistack.monitoring.metrics import Metrics
 
@@ -30,7 +31,10 @@ SENTRY = "/api/"
 _UNROUTED = frozenset({0, 401, 404, 405, 413, 429, 503})
 CONSOLE = "/console"
 """The pages of the console, which has a door, and a policy for browsers, of its own."""
-BROWSABLE = frozenset({"/docs", "/openapi.json", "/metrics"})
+_STREAM = CONSOLE + "/events"
+"""Open for hours: no span of it would tell anything."""
+METRICS = "/metrics"
+BROWSABLE = frozenset({"/docs", "/openapi.json", METRICS})
 """Pages that a browser or scraper opens: there the key may be the password of HTTP Basic."""
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _NOTHING = b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -54,6 +58,7 @@ def guards(
     branch = [Middleware(ConsoleBranch, console=console)] if console is not None else []
     return [
         Middleware(RequestId),
+        *([Middleware(Trace, passed_over=PUBLIC | {METRICS, _STREAM})] if tracing.on() else ()),
         Middleware(AccessLog, metrics=metrics),
         Middleware(SecurityHeaders),
         Middleware(UnexpectedErrors),
