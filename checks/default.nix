@@ -30,6 +30,7 @@ in
   aidb = vm ./aidb.nix;
   backup = vm ./backup.nix;
   certificate = vm ./certificate.nix;
+  console = vm ./console.nix;
   coordinator = vm ./coordinator.nix;
   external = vm ./external.nix;
   gc = vm ./gc.nix;

@@ -20,6 +20,8 @@ missing_packages() {
   have nginx || [[ -x /usr/sbin/nginx ]] || echo nginx-light
   have pebble || echo pebble
   have certbot || echo certbot
+  have chromium || echo chromium
+  have chromedriver || echo chromium-driver
   have restic || echo restic
   have pgbackrest || echo pgbackrest
   have make || echo make

@@ -66,7 +66,7 @@ in
       same =
         restartsThem three == restartsThem (with' {
           aidb.instances = 3;
-          gc.maxAgeDays = 90;
+          coordinator.workers = 2;
         });
       reload = three.systemd.services.aistack-aidb-instances.reloadIfChanged;
     };

@@ -11,23 +11,24 @@
   ...
 }:
 {
-  testServicesDoNotReadTheRulesOfGarbageCollection = {
+  testOnlyTheConsoleReadsTheRulesOfGarbageCollection = {
     expr =
-      map
-        (
-          name:
-          settingsFile name (with' {
-            gc.maxAgeDays = 90;
-          })
-        )
-        [
-          "aistack-aidb"
-          "aistack-coordinator"
-        ];
-    expected = map (name: settingsFile name enabled) [
-      "aistack-aidb"
-      "aistack-coordinator"
-    ];
+      let
+        changed =
+          name: settings:
+          settingsFile name (with' (settings // { gc.maxAgeDays = 90; }))
+          != settingsFile name (with' settings);
+      in
+      {
+        aidb = changed "aistack-aidb" { };
+        without = changed "aistack-aidb" { aidb.console.enable = false; };
+        coordinator = changed "aistack-coordinator" { };
+      };
+    expected = {
+      aidb = true;
+      without = false;
+      coordinator = false;
+    };
   };
   testGarbageCollectionReadsItsRules = {
     expr =

@@ -18,11 +18,22 @@ in
     ./instances.nix
   ];
 
-  options.services.aistack.aidb = listenOptions {
-    title = "AIDB";
-    port = 8091;
-    inherit own;
-  };
+  options.services.aistack.aidb =
+    listenOptions {
+      title = "AIDB";
+      port = 8091;
+      inherit own;
+    }
+    // {
+      console.enable = lib.mkOption {
+        type = lib.types.bool;
+        default = true;
+        description = ''
+          Whether AIDB serves a status page for people at `/console/`. It takes admin keys alone, and
+          is reached as the API is: from this host, or by {option}`services.aistack.nginx.enable`.
+        '';
+      };
+    };
 
   config = lib.mkIf cfg.enable {
     services.aistack.settings = {
@@ -33,6 +44,7 @@ in
         allowed_hosts = own.allowedHosts;
         instances = own.instances + lib.length own.hosts;
         drain_s = own.drainSeconds;
+        console = own.console.enable;
       };
       host = {
         units = map (instance: "aistack-${instance.name}.service") own.processes;
@@ -54,12 +66,16 @@ in
 
     systemd.services = lib.mkMerge (
       map (instance: {
-        "aistack-${instance.name}" = httpService {
-          name = "aidb";
-          description = "knowledge base (AIDB)";
-          instance = instance.name;
-          inherit (instance) port;
-        };
+        "aistack-${instance.name}" = lib.mkMerge [
+          (httpService {
+            name = "aidb";
+            description = "knowledge base (AIDB)";
+            instance = instance.name;
+            inherit (instance) port;
+          })
+          # systemctl, by which the console tells of units.
+          { path = lib.optional own.console.enable config.systemd.package; }
+        ];
       }) own.processes
     );
   };

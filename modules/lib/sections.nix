@@ -22,6 +22,13 @@ let
     "backup"
     "health"
     "issues"
+    "tracing"
+  ];
+  # It plans garbage collections by these rules, and looks at the host.
+  console = [
+    "gc"
+    "host"
+    "learning"
   ];
   reads = {
     aidb = serves ++ [ "aidb" ];
@@ -57,6 +64,6 @@ in
   of =
     name: settings:
     lib.mapAttrs (section: value: if section == "backup" then keep ofBackup value else value) (
-      keep reads.${name} settings
+      keep (reads.${name} ++ lib.optionals (name == "aidb" && settings.aidb.console) console) settings
     );
 }

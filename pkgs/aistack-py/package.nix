@@ -37,6 +37,7 @@ python3Packages.buildPythonApplication {
     python3Packages.cryptography
     python3Packages.httptools
     python3Packages.httpx
+    python3Packages.jinja2
     python3Packages.lxml
     python3Packages.mcp
     python3Packages.msgspec
@@ -78,6 +79,8 @@ python3Packages.buildPythonApplication {
   disabledTestPaths = [
     # schemathesis, which these need, is not in nixpkgs; `make check` runs them.
     "tests/contract"
+    # A browser.
+    "tests/browser"
     # certbot and an ACME server; the check `tls-certbot` has both.
     "tests/tls/test_certbot.py"
   ];

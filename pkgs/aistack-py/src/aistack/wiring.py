@@ -61,6 +61,7 @@ class Stack:
     collector: Collector
     tracker: Tracker
     limiter: Limiter
+    signer: Signer
     metrics: Metrics
     stored_metrics: tuple[StoredMetrics[Any], ...]
     """Those that PostgreSQL keeps."""
@@ -163,6 +164,7 @@ async def open_stack(
             ),
             tracker=tracker,
             limiter=limiter,
+            signer=signer,
             metrics=metrics,
             stored_metrics=(
                 JobMetrics(Ledger(postgres)),

@@ -14,6 +14,7 @@ from aistack.access.model import KeyInfo, NewKey, Principal
 from aistack.api.app import create_app
 from aistack.errors import NotFoundError, PreconditionError, UnauthenticatedError, UnavailableError
 from aistack.health.model import Check, Detailed, Readiness
+from aistack.kit.signing import Signer
 from aistack.knowledge.model import (
     Collection,
     Document,
@@ -133,6 +134,8 @@ def fake_stack(rate_limits: RateLimits | None = None) -> Any:
     metrics = Metrics()
     return SimpleNamespace(
         settings=settings,
+        signer=Signer(b"secret"),
+        postgres=None,
         limiter=Limiter(settings.rate_limits, settings.redis, metrics, b"secret"),
         documents=FakeDocuments(),
         collections=FakeCollections(),

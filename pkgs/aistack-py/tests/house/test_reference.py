@@ -9,6 +9,7 @@ import click
 import msgspec
 import pytest
 
+from aistack.api.console.app import PAGES
 from aistack.api.services import SERVICES
 from aistack.cli.main import main
 from aistack.jobs.ledger import Job
@@ -85,6 +86,7 @@ def test_every_command_and_option_is_described() -> None:
 def test_every_route_is_described() -> None:
     text = (REFERENCE / "http-api.md").read_text("utf-8")
     served = {one.path for service in SERVICES.values() for one in service.endpoints}
+    served |= {page.path for page in PAGES}
     paths = {re.sub(r":\w+}", "}", path) for path in served}
     assert not sorted(path for path in paths if path not in text)
 

@@ -17,7 +17,7 @@ from aistack.errors import ConfigError, UnauthenticatedError
 from aistack.limits.identity import Proxies
 from aistack.limits.limiter import Limiter
 from aistack.monitoring.metrics import Metrics
-from aistack.settings.schema import RateLimits, Redis, Settings
+from aistack.settings.schema import AidbServer, RateLimits, Redis, Settings
 
 pytestmark = pytest.mark.anyio
 # Not made anew: a test's name is the same in every process that collects it.
@@ -51,7 +51,7 @@ class Nothing:
 
 def make_stack(url: str | None = None, **values: Any) -> Any:
     limits = RateLimits(**{"per_minute": 10, **values})
-    settings = Settings(rate_limits=limits)
+    settings = Settings(rate_limits=limits, aidb=AidbServer(console=False))
     metrics = Metrics()
 
     async def ready() -> dict[str, bool]:

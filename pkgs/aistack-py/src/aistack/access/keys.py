@@ -82,19 +82,24 @@ class Keys:
             if not (row and equal and row["valid"]):
                 raise UnauthenticatedError("a valid API key is needed")
             await conn.execute(_QUERIES["used"], {"id": key_id})
-        collections = frozenset(row["collections"]) if row["collections"] is not None else None
-        principal = Principal(
-            row["id"],
-            row["name"],
-            frozenset(row["scopes"]),
-            collections,
-            row["per_minute"],
-            row["per_hour"],
-        )
+        principal = _principal(row)
         if len(self._checked) >= _REMEMBER_MOST:
             self._checked.clear()
         self._checked[digest] = (time.monotonic() + _REMEMBER_S, principal)
         return principal
+
+    async def holder(self, key_id: str) -> Principal:
+        """Whom a key belongs to that was checked before; asks the database each time.
+
+        Raises:
+            UnauthenticatedError: it is unknown, expired or revoked by now.
+            UnavailableError: the database does not answer.
+        """
+        async with self._postgres.read() as conn:
+            row = await (await conn.execute(_QUERIES["find"], {"id": key_id})).fetchone()
+        if not (row and row["valid"]):
+            raise UnauthenticatedError("a valid API key is needed")
+        return _principal(row)
 
     async def create(
         self,
@@ -253,6 +258,18 @@ def _check(name: str, scopes: Sequence[Scope], expires_at: datetime | None) -> N
         raise InvalidError("the expiry is too far away; leave it out", pointer="/expires_at")
     if expires_at is not None and expires_at <= datetime.now(UTC):
         raise InvalidError("the expiry must lie in the future", pointer="/expires_at")
+
+
+def _principal(row: dict[str, Any]) -> Principal:
+    collections = frozenset(row["collections"]) if row["collections"] is not None else None
+    return Principal(
+        row["id"],
+        row["name"],
+        frozenset(row["scopes"]),
+        collections,
+        row["per_minute"],
+        row["per_hour"],
+    )
 
 
 def _info(row: dict[str, Any]) -> KeyInfo:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -12,6 +12,7 @@ from starlette.routing import Router
 
 from aistack.access.model import Principal
 from aistack.api import docs_page, limits, mcp, openapi, problems
+from aistack.api.console.app import Console
 from aistack.api.endpoint import Call, Endpoint, Reply
 from aistack.api.guards import guards
 from aistack.api.services import SERVICES, ServiceName
@@ -21,28 +22,47 @@ if TYPE_CHECKING:
     from aistack.wiring import Stack
 
 
-def create_app(stack: Stack, service: ServiceName = "aidb") -> Starlette:
+class App(Starlette):
+    """The ASGI app of a service, which may have a console."""
+
+    console: Console | None = None
+
+    def stopping(self) -> None:
+        """Let streams end: the server is about to wait for all that it answers."""
+        if self.console is not None:
+            self.console.streams.end()
+
+
+def create_app(stack: Stack, service: ServiceName = "aidb") -> App:
     """The ASGI app of a service of an open stack; opening and closing that is the caller's."""
     endpoints = all_endpoints(service)
     mounted = mcp.Mounted(stack, SERVICES[service])
+    verify = limits.verifier(stack.keys.verify, stack.limiter)
+    has_console = service == "aidb" and stack.settings.aidb.console
+    console = Console(stack, verify) if has_console else None
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        async with mounted.run():
+        async with AsyncExitStack() as resources:
+            await resources.enter_async_context(mounted.run())
+            if console is not None:
+                await resources.enter_async_context(console.running())
             yield
 
-    app = Starlette(
+    app = App(
         routes=[*(endpoint.route(stack) for endpoint in endpoints), mounted.route],
         middleware=guards(
-            limits.verifier(stack.keys.verify, stack.limiter),
+            verify,
             stack.settings.limits.body_bytes,
             stack.metrics,
             stack.limiter,
             limits.Routes(endpoints, stack.settings.rate_limits, elsewhere=_elsewhere(service)),
+            console,
         ),
         exception_handlers={AistackError: problems.handle, HTTPException: problems.handle},
         lifespan=lifespan,
     )
+    app.console = console
     _no_redirects(app.router)
     return app
 

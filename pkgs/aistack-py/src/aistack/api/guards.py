@@ -29,6 +29,10 @@ _REFUSED = 400
 SENTRY = "/api/"
 """Below it Sentry's clients report; their key comes in a header of its own or in the query."""
 _UNROUTED = frozenset({0, 401, 404, 405, 413, 429, 503})
+CONSOLE = "/console"
+"""The pages of the console, which has a door, and a policy for browsers, of its own."""
+_STREAM = CONSOLE + "/events"
+"""Open for hours: no span of it would tell anything."""
 METRICS = "/metrics"
 BROWSABLE = frozenset({"/docs", "/openapi.json", METRICS})
 """Pages that a browser or scraper opens: there the key may be the password of HTTP Basic."""
@@ -38,20 +42,28 @@ _CSP = (b"content-security-policy", _NOTHING)
 _CSP_OF_DOCS = (b"content-security-policy", _NOTHING + b"; style-src 'unsafe-inline'")
 _NO_SNIFF = (b"x-content-type-options", b"nosniff")
 _NO_STORE = (b"cache-control", b"no-store")
+_EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
 _access = logging.getLogger("aistack.access_log")
 
 
 def guards(
-    verify: VerifyFrom, body_bytes: int, metrics: Metrics, limiter: Limiter, routes: Routes
+    verify: VerifyFrom,
+    body_bytes: int,
+    metrics: Metrics,
+    limiter: Limiter,
+    routes: Routes,
+    console: ASGIApp | None = None,
 ) -> list[Middleware]:
-    """All guards, outermost first."""
+    """All guards, outermost first; where there is a console, its requests branch off within."""
+    branch = [Middleware(ConsoleBranch, console=console)] if console is not None else []
     return [
         Middleware(RequestId),
-        *([Middleware(Trace, passed_over=PUBLIC | {METRICS})] if tracing.on() else ()),
+        *([Middleware(Trace, passed_over=PUBLIC | {METRICS, _STREAM})] if tracing.on() else ()),
         Middleware(AccessLog, metrics=metrics),
         Middleware(SecurityHeaders),
         Middleware(UnexpectedErrors),
         Middleware(BodyLimit, limit=body_bytes),
+        *branch,
         Middleware(Authentication, verify=verify),
         Middleware(RateLimit, limiter=limiter, routes=routes),
     ]
@@ -105,17 +117,19 @@ class AccessLog:
             await self.app(scope, receive, send)
             return
         start = time.perf_counter()
-        status = 0
+        status, began = 0, None
 
         def note(message: Message) -> None:
-            nonlocal status
+            nonlocal status, began
             status = message["status"]
+            if any(header == _EVENTS for header in message["headers"]):
+                began = time.perf_counter()  # how long somebody looks on is no time to answer
 
         try:
             await self.app(scope, receive, _on_start(send, note))
         finally:
             principal: Principal | None = scope.get(PRINCIPAL)
-            seconds = time.perf_counter() - start
+            seconds = (began or time.perf_counter()) - start
             method, route = scope["method"], scope.get(ROUTE, "-")
             if route == "-" and status in _UNROUTED:
                 method = "-"  # a client's own words must not become labels
@@ -146,7 +160,10 @@ class AccessLog:
 
 
 class SecurityHeaders:
-    """Headers that keep browsers from guessing, caching or running anything."""
+    """Headers that keep browsers from guessing, caching or running anything.
+
+    Where the console has set its own, those stay.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -158,8 +175,12 @@ class SecurityHeaders:
             return
         csp = _CSP_OF_DOCS if scope["path"] == "/docs" else _CSP
 
+        of_console = below_console(scope)
+
         def add(message: Message) -> None:
-            set_headers(message, _NO_SNIFF, _NO_STORE, csp)
+            own = {name for name, _ in message["headers"]} if of_console else set()
+            headers = (_NO_SNIFF, _NO_STORE, csp)
+            set_headers(message, *(header for header in headers if header[0] not in own))
 
         await self.app(scope, receive, _on_start(send, add))
 
@@ -237,6 +258,25 @@ class BodyLimit:
 
     def _error(self) -> TooLargeError:
         return TooLargeError(f"the body is larger than limits.body_bytes, {self.limit} bytes")
+
+
+class ConsoleBranch:
+    """Hands over what is for the console: it lets people in by a session instead of a key."""
+
+    def __init__(self, app: ASGIApp, console: ASGIApp) -> None:
+        self.app = app
+        self.console = console
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        ours = scope["type"] == "http" and below_console(scope)
+        await (self.console if ours else self.app)(scope, receive, send)
+
+
+def below_console(scope: Scope) -> bool:
+    """Whether a request is for the console."""
+    path: str = scope["path"]
+    return path == CONSOLE or path.startswith(CONSOLE + "/")
 
 
 class Authentication:

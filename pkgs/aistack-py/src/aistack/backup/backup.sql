@@ -49,6 +49,11 @@ set verify_ok = excluded.verify_ok,
 insert into backup_drills (repository, run, started_at, ok, rto_s, rpo_s, report)
 values (%(repository)s, %(run)s, %(started_at)s, %(ok)s, %(rto_s)s, %(rpo_s)s, %(report)s)
 
+-- name: runs
+select id, type, started_at, finished_at, coalesce(state, 'running') as state,
+       report ->> 'error' as error
+from backup_runs order by started_at desc limit %(limit)s
+
 -- name: parts
 select repository, part, state, bytes, seconds, last_ok_at from backup_parts
 where repository = any(%(repositories)s) order by 1, 2

@@ -34,6 +34,18 @@ class RepositoryState(Struct, frozen=True):
     verify_ok: bool | None
 
 
+class RunState(Struct, frozen=True):
+    """A run as it is known now."""
+
+    id: str
+    type: Type
+    started_at: datetime
+    finished_at: datetime | None
+    state: str
+    """``running`` is also said of one that was killed, until the next begins."""
+    error: str | None
+
+
 class DrillResult(Struct, frozen=True):
     """How a drill went."""
 
@@ -95,6 +107,10 @@ class Memory:
             "note_drill", repository=repository, run=run, started_at=started_at, ok=ok,
             rto_s=rto_s, rpo_s=rpo_s, report=_json(report),
         )  # fmt: skip
+
+    async def runs(self, limit: int = 20) -> list[RunState]:
+        """The newest runs, newest first."""
+        return msgspec.convert(await self._fetch("runs", limit=limit), list[RunState])
 
     async def parts(self, repositories: list[str]) -> list[PartState]:
         """Every part in each of these repositories."""

@@ -16,12 +16,12 @@ from typing import Any, get_args
 import click
 import uvicorn
 from prometheus_client.multiprocess import mark_process_dead
-from starlette.types import ASGIApp, Receive, Scope as AsgiScope, Send
+from starlette.types import Receive, Scope as AsgiScope, Send
 from uvicorn.main import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from aistack.access.model import Principal, Scope
-from aistack.api.app import create_app
+from aistack.api.app import App, create_app
 from aistack.api.mcp import run_stdio
 from aistack.api.services import SERVICES, ServiceName
 from aistack.cli.context import command, config_file, error_boundary, settings_of
@@ -52,7 +52,12 @@ class Server:
     def __init__(self, settings: Settings, service: ServiceName = "aidb") -> None:
         self._settings = settings
         self._service = service
-        self._app: ASGIApp | None = None
+        self._app: App | None = None
+
+    def stopping(self) -> None:
+        """Let streams end; uvicorn is about to wait for all that is answered."""
+        if self._app is not None:
+            self._app.stopping()
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -120,13 +125,20 @@ def uvicorn_options(settings: Settings, service: ServiceName = "aidb") -> dict[s
 
 
 class Listener(uvicorn.Server):
-    """Says READY=1 when it listens: the application has started before that."""
+    """Says READY=1 when it listens (the application has started before that), and ends streams."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open the stack, then listen."""
         await super().startup(sockets=sockets)
         if self.started:
             notify("READY=1")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop; what streams would hold that up until the time allowed is over."""
+        app = self.config.loaded_app
+        if isinstance(app, (App, Server)):
+            app.stopping()
+        await super().shutdown(sockets=sockets)
 
 
 class Supervisor(Multiprocess):

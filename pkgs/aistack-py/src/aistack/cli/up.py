@@ -18,7 +18,7 @@ from aistack.cli.context import command
 from aistack.cli.jobs import import_paths, tell, wait_for_index
 from aistack.cli.look import show_hits
 from aistack.cli.render import say
-from aistack.cli.serve import uvicorn_options
+from aistack.cli.serve import Listener, uvicorn_options
 from aistack.embedded.postgres import EmbeddedPostgres
 from aistack.errors import ConfigError
 from aistack.kit.logs import set_up
@@ -112,7 +112,7 @@ async def _served(stack: Stack, *, once: bool) -> AsyncIterator["asyncio.Task[No
         return
     app = create_app(stack)
     options = uvicorn_options(stack.settings) | {"loop": "none"}
-    server = uvicorn.Server(uvicorn.Config(app, **options))
+    server = Listener(uvicorn.Config(app, **options))
     task = asyncio.create_task(server.serve(), name="http")
     try:
         yield task
@@ -146,6 +146,7 @@ def _tell(data: Path, port: int, key: str) -> None:
     say(f"""
 data    {data}
 key     {key}   (also in {data / "admin.key"})
+console {url}/console/   (sign in with the key)
 API     {url}/v1      description {url}/docs (any user, the key as password)
 MCP     {url}/mcp     client configuration:
 {msgspec.json.format(msgspec.json.encode(client), indent=2).decode()}

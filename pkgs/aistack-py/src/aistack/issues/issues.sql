@@ -123,6 +123,15 @@ select target from issue_links where issue = %(id)s order by at, target
 -- name: history_of
 select at, event, detail, actor from issue_events where issue = %(id)s order by id desc limit 50
 
+-- name: recent
+-- What was done to issues, and those that are new, newest first. Ids grow with time.
+(select e.at, i.id, i.title, i.severity, e.event, e.actor
+ from issue_events e join issues i on i.id = e.issue order by e.id desc limit %(limit)s)
+union all
+(select first_seen, id, title, severity, 'opened', 'tracker'
+ from issues order by id desc limit %(limit)s)
+order by at desc limit %(limit)s
+
 -- name: list
 select id, kind, title, component, severity, category, status, first_seen, last_seen, count,
        first_generation, last_generation, last_host, regressions, regressed_at, resolved_at,

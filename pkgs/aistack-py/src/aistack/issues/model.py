@@ -126,6 +126,17 @@ class Happening(Struct, frozen=True):
     actor: str
 
 
+class Deed(Struct, frozen=True):
+    """What happened to one of all issues; ``opened``: its first event came."""
+
+    at: datetime
+    id: int
+    title: str
+    severity: Severity
+    event: str
+    actor: str
+
+
 class IssueDetail(Struct, frozen=True):
     """An issue with all that belongs to it."""
 

@@ -13,6 +13,7 @@ from aistack.issues.fingerprint import fingerprint
 from aistack.issues.intake import Ingested, Place
 from aistack.issues.model import (
     ACTIVE,
+    Deed,
     Event,
     Happening,
     Issue,
@@ -21,6 +22,7 @@ from aistack.issues.model import (
     IssueFilter,
     IssuePage,
     Occurrence,
+    Severity,
 )
 from aistack.kit.signing import Signer
 from aistack.settings import schema
@@ -118,6 +120,18 @@ class Issues:
             links=[row["target"] for row in links],
             history=msgspec.convert(history, list[Happening]),
         )
+
+    async def active(self) -> dict[Severity, int]:
+        """How many issues are active, by severity; none: left out."""
+        counts: dict[Severity, int] = {}
+        for row in await self._postgres.fetch(_QUERIES["active"], {}):
+            counts[row["severity"]] = counts.get(row["severity"], 0) + row["issues"]
+        return counts
+
+    async def recent(self, limit: int = 20) -> Sequence[Deed]:
+        """What happened to issues last, newest first."""
+        rows = await self._postgres.fetch(_QUERIES["recent"], {"limit": limit})
+        return msgspec.convert(rows, tuple[Deed, ...])
 
     async def find(self, event: Event) -> int | None:
         """The issue that an event belongs to, if it is stored."""

@@ -69,6 +69,11 @@ class Proxies:
             hop = above
         return _counted(hop)
 
+    def trusts(self, peer: str | None) -> bool:
+        """Whether what this other end of a connection says in headers is believed."""
+        address = _parse(peer or LOCAL)
+        return address is not None and self._trusts(address)
+
     def _trusts(self, address: _Address) -> bool:
         if isinstance(address, ipaddress.IPv4Address):
             return any(address in network for network in self._v4)

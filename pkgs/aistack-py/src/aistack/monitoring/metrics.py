@@ -51,12 +51,16 @@ class Metrics:
         self.rate_limiter_degraded = guards.DEGRADED.on(on)
 
     def render(self) -> tuple[bytes, str]:
-        """The exposition text and its content type.
+        """The exposition text and its content type."""
+        return generate_latest(self.of_all_workers()), CONTENT_TYPE_LATEST
+
+    def of_all_workers(self) -> CollectorRegistry:
+        """What is collected, for all workers of the service; collecting may read files.
 
         Workers that ended still count: a counter must not fall while the service runs.
         """
-        registry = self.registry
-        if SHARED:
-            registry = CollectorRegistry()
-            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # it has no types
-        return generate_latest(registry), CONTENT_TYPE_LATEST
+        if not SHARED:
+            return self.registry
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # it has no types
+        return registry

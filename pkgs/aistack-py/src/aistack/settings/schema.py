@@ -42,6 +42,13 @@ class Server(Section, frozen=True, kw_only=True):
     shutdown_s: Annotated[int, Meta(ge=1)] = 20
 
 
+class AidbServer(Server, frozen=True, kw_only=True):
+    """Where and how AIDB listens."""
+
+    console: bool = True
+    """Whether it serves the status page at /console/, which takes admin keys alone."""
+
+
 class CoordinatorServer(Server, frozen=True, kw_only=True):
     """Where and how the coordinator listens."""
 
@@ -220,7 +227,7 @@ DEFAULT_COLLECTIONS: dict[str, CollectionOptions] = {
 class Settings(Section, frozen=True, kw_only=True):
     """The whole configuration, one TOML table a section."""
 
-    aidb: Server = field(default_factory=Server)
+    aidb: AidbServer = field(default_factory=AidbServer)
     coordinator: CoordinatorServer = field(default_factory=CoordinatorServer)
     learning: Learning = field(default_factory=Learning)
     gc: GarbageCollection = field(default_factory=GarbageCollection)

@@ -1,0 +1,108 @@
+"""What the console keeps in memory between requests, in each process."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from aistack.api.console.traffic import Traffic
+from aistack.host.look import look
+from aistack.host.model import Finding
+from aistack.jobs.ledger import JobRun, Ledger
+from aistack.kit import tasks
+
+if TYPE_CHECKING:
+    from aistack.wiring import Stack
+
+T = TypeVar("T")
+
+_HOST_S = 30.0
+"""Seconds for which a look at the host is good: it takes some itself."""
+_JOBS_S = 3.0
+_PATIENCE_S = 1.0
+"""Seconds that a page waits for what takes long."""
+JOBS = 60
+"""Runs of the ledger that are shown at most."""
+
+
+class Kept(Generic[T]):
+    """Something that is read when it is asked for, once for all who ask within some seconds."""
+
+    def __init__(self, read: Callable[[], Awaitable[T]], seconds: float) -> None:
+        self._read = read
+        self._seconds = seconds
+        self._value: T | None = None
+        self._until = 0.0
+        self._reading: asyncio.Task[T] | None = None
+
+    async def value(self) -> T | None:
+        """What was read last; None: it takes long, and is not known yet.
+
+        Raises:
+            AistackError: what the reading raised.
+        """
+        if time.monotonic() >= self._until and self._reading is None:
+            self._reading = asyncio.ensure_future(self._read())
+        if (reading := self._reading) is not None:
+            done, _ = await asyncio.wait([reading], timeout=_PATIENCE_S)
+            if done and self._reading is reading:
+                self._reading = None
+                self._value = reading.result()
+                self._until = time.monotonic() + self._seconds
+        return self._value
+
+    async def close(self) -> None:
+        """Let go of what is being read."""
+        if self._reading is not None:
+            await tasks.end(self._reading)
+
+
+class State:
+    """Traffic of the last hour, the host as it was seen last, and what goes on in the background.
+
+    Args:
+        stack: what is looked at.
+    """
+
+    def __init__(self, stack: Stack) -> None:
+        self.traffic = Traffic(stack.metrics)
+        self.host: Kept[list[Finding]] = Kept(lambda: look(stack.settings), _HOST_S)
+        ledger = Ledger(stack.postgres)
+        self.jobs: Kept[list[JobRun]] = Kept(lambda: ledger.runs(limit=JOBS), _JOBS_S)
+        self.planning = asyncio.Lock()
+        self._works: set[asyncio.Task[None]] = set()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Sample within the block; what was begun in the background ends with it."""
+        sampling = asyncio.create_task(self.traffic.run(), name="console traffic")
+        try:
+            yield
+        finally:
+            await asyncio.gather(*(tasks.end(task) for task in (sampling, *self._works)))
+            await asyncio.gather(self.host.close(), self.jobs.close())
+
+    async def work(self, work: Awaitable[None], patience_s: float) -> bool:
+        """Begin something, and wait a while for its end; it goes on where it takes longer.
+
+        Returns:
+            Whether it has ended.
+
+        Raises:
+            AistackError: what it raised within that time.
+        """
+        task = asyncio.ensure_future(work)
+        self._works.add(task)
+        task.add_done_callback(self._ended)
+        done, _ = await asyncio.wait([task], timeout=patience_s)
+        if done:
+            task.result()
+        return bool(done)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._works.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen; the work itself tells the log and the history
