@@ -18,6 +18,8 @@ _SEVERITIES: dict[str, Severity] = {
     "info": "info",
     "none": "info",
 }
+_COMPONENT = ("component", "part", "service", "job")
+"""Labels that may name what an alert is of, the surest first."""
 _MOST = 500
 
 
@@ -45,7 +47,7 @@ def events_of(told: Alerts) -> list[Event]:
 def _event(alert: Alert) -> Event:
     labels, notes = alert.labels, alert.annotations
     name = labels.get("alertname", "alert")
-    component = labels.get("component") or labels.get("service") or labels.get("job") or "unknown"
+    component = next((labels[one] for one in _COMPONENT if labels.get(one)), "unknown")
     category = next((one for one in CATEGORIES if one == labels.get("category")), None)
     return Event(
         at=alert.starts_at or datetime.now(UTC),
@@ -56,7 +58,8 @@ def _event(alert: Alert) -> Event:
         category=category,
         source="alertmanager",
         context={"labels": labels, "annotations": notes, "generator_url": alert.generator_url},
-        host=labels.get("instance", "unknown").partition(":")[0],
+        # A Prometheus that watches its own host has all instances on loopback.
+        host=labels.get("host") or labels.get("instance", "unknown").partition(":")[0],
         # The same alert of the same part, wherever it fires.
         fingerprint=f"alert {name} {component}",
     )
