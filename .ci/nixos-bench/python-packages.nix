@@ -1,5 +1,6 @@
 # nixpkgs's attribute name -> name on PyPI, for what the bench's own table lacks.
 {
+  opentelemetry-exporter-otlp-proto-http = "opentelemetry-exporter-otlp-proto-http";
   pypdf = "pypdf";
   pystemmer = "pystemmer";
   sentry-sdk = "sentry-sdk";

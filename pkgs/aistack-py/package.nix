@@ -40,6 +40,8 @@ python3Packages.buildPythonApplication {
     python3Packages.mcp
     python3Packages.msgspec
     python3Packages.numpy
+    python3Packages.opentelemetry-exporter-otlp-proto-http
+    python3Packages.opentelemetry-sdk
     python3Packages.prometheus-client
     python3Packages.psycopg
     python3Packages.pypdf

@@ -123,3 +123,12 @@ def _await_socket(path: Path, server: "subprocess.Popen[bytes]", log: Path) -> N
                 return
         time.sleep(0.02)
     pytest.fail(f"redis-server did not start: {log.read_text()}", pytrace=False)
+
+
+@pytest.fixture
+def runtime() -> Iterator[Path]:
+    """A folder as systemd's RuntimeDirectory."""
+    # Not pytest's folder: its name can be too long for a socket.
+    folder = Path(tempfile.mkdtemp(prefix="aistack-run-"))
+    yield folder
+    shutil.rmtree(folder)

@@ -16,6 +16,7 @@ from aistack.gc.metrics import GcMetrics
 from aistack.health.board import Board
 from aistack.health.model import Check
 from aistack.health.probes import probes
+from aistack.issues.origin import generation
 from aistack.issues.tracker import Tracker
 from aistack.jobs.ledger import Ledger
 from aistack.jobs.metrics import JobMetrics
@@ -32,6 +33,7 @@ from aistack.limits.limiter import Limiter
 from aistack.migrations.instance import cursor_key
 from aistack.monitoring.health import HealthMetrics
 from aistack.monitoring.metrics import Metrics
+from aistack.monitoring.process import ProcessMetrics
 from aistack.monitoring.stored import StoredMetrics
 from aistack.screening.screen import Screen
 from aistack.settings.schema import Settings
@@ -123,6 +125,8 @@ async def open_stack(
                 qdrant.broken = check.status == "fail"
 
         health_metrics = HealthMetrics(metrics.registry)
+        installed = generation()
+        process = ProcessMetrics(metrics.registry, installed.number if installed else None)
         board = Board(
             service,
             probes(
@@ -138,6 +142,7 @@ async def open_stack(
             settings.health,
             health_metrics,
             changed,
+            process.sample,
         )
         tracker = Tracker(settings, postgres, signer)
         stack = Stack(

@@ -1,17 +1,10 @@
 """`aistack serve` with several workers, as systemd runs it. Needs no Qdrant: it may be away."""
 
-import json
 import os
 import re
-import shutil
 import signal
 import socket
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,52 +12,11 @@ import httpx
 import pytest
 import uvicorn
 from notices import heard
+from served import make_key, serving, write_config
 
 from aistack.cli import serve
 
 ROUTE = "/health/live"
-
-
-@pytest.fixture
-def runtime() -> Iterator[Path]:
-    # Not pytest's folder: its name can be too long for a socket.
-    folder = Path(tempfile.mkdtemp(prefix="aistack-run-"))
-    yield folder
-    shutil.rmtree(folder)
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
-def write_config(folder: Path, dsn: str, workers: int, more: str = "") -> tuple[Path, str]:
-    path, port = folder / "config.toml", free_port()
-    path.write_text(
-        f"[aidb]\nport = {port}\nworkers = {workers}\n{more}\n"
-        f"[postgres]\ndsn = {json.dumps(dsn)}\npool_min = 0\n"
-        f"[qdrant]\nurl = 'http://127.0.0.1:{free_port()}'\n"
-    )
-    return path, f"http://127.0.0.1:{port}"
-
-
-@contextmanager
-def serving(
-    config: Path, runtime: Path, **more: str
-) -> Iterator[tuple["subprocess.Popen[bytes]", socket.socket]]:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
-        systemd.bind(str(runtime / "systemd"))
-        systemd.settimeout(60)
-        environment = {"NOTIFY_SOCKET": str(runtime / "systemd"), "RUNTIME_DIRECTORY": str(runtime)}
-        environment |= more
-        command = [sys.executable, "-m", "aistack", "--config", str(config), "serve"]
-        server = subprocess.Popen(command, env=os.environ | environment, stderr=subprocess.DEVNULL)
-        try:
-            yield server, systemd
-        finally:
-            server.terminate()
-            server.wait(30)
 
 
 def workers_of(pid: int) -> list[int]:
@@ -97,8 +49,7 @@ def silent(systemd: socket.socket) -> bool:
 
 def test_workers_are_one_service(tmp_path: Path, runtime: Path, dsn: str) -> None:
     config, url = write_config(tmp_path, dsn, workers=2)
-    create = [sys.executable, "-m", "aistack", "--config", str(config), "keys", "create", "test"]
-    key = subprocess.run(create, capture_output=True, text=True, check=True).stdout.strip()
+    key = make_key(config)
     with serving(config, runtime) as (server, systemd):
         assert heard(systemd) == b"READY=1"
         workers = workers_of(server.pid)

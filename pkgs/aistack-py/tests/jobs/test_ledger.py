@@ -165,11 +165,11 @@ async def test_metrics_tell_totals_and_survive_a_dead_database(
     await fail(ledger, NotFoundError("none"))
     text = await render()
     assert "aistack_job_ledger_readable 1.0" in text
-    assert 'aistack_job_runs_total{job="reindex",outcome="ok"} 1.0' in text
-    assert 'aistack_job_runs_total{job="reindex",outcome="failed"} 1.0' in text
-    assert 'aistack_job_starts_total{job="reindex"} 2.0' in text
-    assert 'aistack_job_last_success_timestamp_seconds{job="reindex"} 1.' in text
-    assert 'aistack_job_last_failure_timestamp_seconds{job="reindex"} 1.' in text
+    assert 'aistack_job_runs_total{job_name="reindex",outcome="ok"} 1.0' in text
+    assert 'aistack_job_runs_total{job_name="reindex",outcome="failed"} 1.0' in text
+    assert 'aistack_job_starts_total{job_name="reindex"} 2.0' in text
+    assert 'aistack_job_last_success_timestamp_seconds{job_name="reindex"} 1.' in text
+    assert 'aistack_job_last_failure_timestamp_seconds{job_name="reindex"} 1.' in text
     async with ledger.run("reindex"):
         pass
     assert await render() == text, "asked again within a moment"

@@ -18,8 +18,9 @@ from aistack.api import problems
 from aistack.api.endpoint import PRINCIPAL, ROUTE
 from aistack.api.headers import header_of, set_headers
 from aistack.api.limits import RateLimit, Routes, VerifyFrom
+from aistack.api.tracing import Trace
 from aistack.errors import AistackError, NotFoundError, TooLargeError, UnauthenticatedError
-from aistack.kit import logs
+from aistack.kit import logs, tracing
 from aistack.limits.limiter import Limiter
 from aistack.monitoring.metrics import Metrics
 
@@ -28,7 +29,8 @@ _REFUSED = 400
 SENTRY = "/api/"
 """Below it Sentry's clients report; their key comes in a header of its own or in the query."""
 _UNROUTED = frozenset({0, 401, 404, 405, 413, 429, 503})
-BROWSABLE = frozenset({"/docs", "/openapi.json", "/metrics"})
+METRICS = "/metrics"
+BROWSABLE = frozenset({"/docs", "/openapi.json", METRICS})
 """Pages that a browser or scraper opens: there the key may be the password of HTTP Basic."""
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _NOTHING = b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -45,6 +47,7 @@ def guards(
     """All guards, outermost first."""
     return [
         Middleware(RequestId),
+        *([Middleware(Trace, passed_over=PUBLIC | {METRICS})] if tracing.on() else ()),
         Middleware(AccessLog, metrics=metrics),
         Middleware(SecurityHeaders),
         Middleware(UnexpectedErrors),

@@ -28,6 +28,7 @@ from aistack.api.limits import MCP_ROUTE, charge_tool
 from aistack.api.mcp_tools import Tool, bounded, document_part, schema
 from aistack.api.query import count_refused
 from aistack.errors import AistackError, InvalidError, NotFoundError, UnauthenticatedError
+from aistack.kit import tracing
 from aistack.knowledge.model import Query
 from aistack.settings.schema import Server as ServerSettings
 
@@ -187,6 +188,15 @@ class _Handlers:
         )
 
     async def call_tool(self, request: types.CallToolRequest) -> types.CallToolResult:
+        name = request.params.name if request.params.name in self._tools else "_OTHER"
+        told = {"mcp.method.name": "tools/call", "gen_ai.tool.name": name}
+        with tracing.serve(f"tools/call {name}", _carrier(request.params.meta), told) as span:
+            result = await self._call_tool(request)
+            if result.isError:
+                span.fail("tool_error")
+            return result
+
+    async def _call_tool(self, request: types.CallToolRequest) -> types.CallToolResult:
         try:
             principal = self._caller()
             tool = self._tools.get(request.params.name)
@@ -238,6 +248,16 @@ class _Handlers:
             uri=request.params.uri, mimeType="text/plain", text=text
         )
         return types.ReadResourceResult(contents=[content])
+
+
+def _carrier(meta: types.RequestParams.Meta | None) -> dict[str, str]:
+    """W3C's context, which a client may send beside the arguments of a call."""
+    found = (meta.model_extra if meta is not None else None) or {}
+    return {
+        name: value
+        for name in ("traceparent", "tracestate")
+        if isinstance(value := found.get(name), str)
+    }
 
 
 def described(tool: Tool) -> types.Tool:

@@ -3,21 +3,19 @@
 from collections.abc import Iterator
 
 from prometheus_client import Metric
-from prometheus_client.core import GaugeMetricFamily
 
 from aistack.backup.status import Status, last_success, look
 from aistack.backup.store import Memory
+from aistack.monitoring.contract import backup
 from aistack.monitoring.stored import StoredMetrics
 from aistack.settings.schema import Backup
 from aistack.stores.postgres import Postgres
-
-_NAMES = {"postgresql": "postgres", "index": "qdrant", "logical": "logical"}
 
 
 class BackupMetrics(StoredMetrics[Status | None]):
     """When each part was last safe, how large and slow it was, and what the drills found."""
 
-    readable = ("aistack_backup_metrics_readable", "Whether the last try to read them worked")
+    readable = backup.READABLE
     what = "the state of backups"
 
     def __init__(self, settings: Backup, postgres: Postgres) -> None:
@@ -33,21 +31,11 @@ class BackupMetrics(StoredMetrics[Status | None]):
         """As metrics; what never was is 0 where that is a time, and absent else."""
         if found is None:
             return
-        for part, name in _NAMES.items():
+        for part, specs in backup.PARTS.items():
             at = last_success(found, part)
-            yield GaugeMetricFamily(
-                f"{name}_backup_last_success_timestamp",
-                "End of the last backup that reached a repository, since 1970; 0: never",
-                value=at.timestamp() if at else 0.0,
-            )
-            state = GaugeMetricFamily(
-                f"{name}_backup_status", "Whether the last try worked", labels=["repository"]
-            )
-            size = GaugeMetricFamily(
-                f"{name}_backup_size_bytes", "What the last one added", labels=["repository"]
-            )
-            seconds = GaugeMetricFamily(
-                f"{name}_backup_duration_seconds", "Time of the last one", labels=["repository"]
+            yield specs.last_success.family(at.timestamp() if at else 0.0)
+            state, size, seconds = (
+                spec.family() for spec in (specs.status, specs.size, specs.seconds)
             )
             for one in found.parts:
                 if one.part == part:
@@ -58,26 +46,12 @@ class BackupMetrics(StoredMetrics[Status | None]):
         yield from self._repositories(found)
         yield from _drills(found)
         if found.archive_lag_s is not None:
-            yield GaugeMetricFamily(
-                "aistack_wal_archive_lag_seconds",
-                "How long whole WAL segments have waited to be in every repository",
-                value=found.archive_lag_s,
-            )
+            yield backup.ARCHIVE_LAG.family(found.archive_lag_s)
 
     def _repositories(self, found: Status) -> Iterator[Metric]:
         known = {one.name: one for one in found.repositories}
-        free = GaugeMetricFamily(
-            "aistack_backup_repository_free_bytes", "Free space when last seen",
-            labels=["repository"],
-        )  # fmt: skip
-        verified = GaugeMetricFamily(
-            "aistack_backup_verified_timestamp", "Last time that all was read back and right",
-            labels=["repository"],
-        )  # fmt: skip
-        sound = GaugeMetricFamily(
-            "aistack_backup_verify_status", "Whether the last verification found no fault",
-            labels=["repository"],
-        )  # fmt: skip
+        free, verified = backup.FREE.family(), backup.VERIFIED.family()
+        sound = backup.SOUND.family()
         for name in self._settings.repositories:
             one = known.get(name)
             at = one.verified_at if one else None
@@ -91,23 +65,10 @@ class BackupMetrics(StoredMetrics[Status | None]):
 
 def _drills(found: Status) -> Iterator[Metric]:
     at = found.last_good_drill
-    yield GaugeMetricFamily(
-        "aistack_backup_drill_last_success_timestamp",
-        "End of the last drill that went well, since 1970; 0: never",
-        value=at.timestamp() if at else 0.0,
-    )
+    yield backup.DRILL_SUCCESS.family(at.timestamp() if at else 0.0)
     if found.last_drill is not None:
-        yield GaugeMetricFamily(
-            "aistack_backup_drill_status", "Whether the last drill went well",
-            value=float(found.last_drill.ok),
-        )  # fmt: skip
+        yield backup.DRILL.family(float(found.last_drill.ok))
     if found.rto_s is not None:
-        yield GaugeMetricFamily(
-            "aistack_backup_drill_rto_seconds", "Until a restored PostgreSQL answered",
-            value=found.rto_s,
-        )  # fmt: skip
+        yield backup.RTO.family(found.rto_s)
     if found.rpo_s is not None:
-        yield GaugeMetricFamily(
-            "aistack_backup_drill_rpo_seconds", "Writes that were not safe when a drill began",
-            value=found.rpo_s,
-        )  # fmt: skip
+        yield backup.RPO.family(found.rpo_s)

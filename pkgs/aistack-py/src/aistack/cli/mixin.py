@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from aistack.mixin.render import write
+from aistack.monitoring.contract.reference import markdown
 
 RUNBOOKS = "file:///run/current-system/sw/share/doc/aistack/runbooks"
 """Where the NixOS module puts them."""
@@ -13,6 +14,13 @@ RUNBOOKS = "file:///run/current-system/sw/share/doc/aistack/runbooks"
 @click.group()
 def mixin() -> None:
     """What a Prometheus and a Grafana of your own need to watch this."""
+
+
+@mixin.command()
+@click.argument("what", type=click.Choice(["metrics"]))
+def reference(what: str) -> None:  # noqa: ARG001  # one so far
+    """Print a page of the reference, in Markdown."""
+    click.echo(markdown(), nl=False)
 
 
 @mixin.command()

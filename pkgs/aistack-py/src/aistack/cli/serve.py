@@ -29,6 +29,7 @@ from aistack.cli.drain import draining
 from aistack.issues.exceptions import recording
 from aistack.kit.logs import set_up
 from aistack.kit.notify import notify, watchdog_period
+from aistack.monitoring.tracing import traced
 from aistack.settings.load import config_path, load
 from aistack.settings.schema import Settings
 from aistack.wiring import open_stack
@@ -62,6 +63,8 @@ class Server:
         await receive()
         try:
             async with AsyncExitStack() as resources:
+                # Before the stores: their clients are made to be traced, or not.
+                resources.enter_context(traced(self._settings.tracing, self._service))
                 opened = open_stack(self._settings, service=self._service)
                 stack = await resources.enter_async_context(opened)
                 resources.enter_context(recording(stack.tracker.recorder, self._service))

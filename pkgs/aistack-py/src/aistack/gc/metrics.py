@@ -5,9 +5,9 @@ from typing import get_args
 
 from msgspec import Struct
 from prometheus_client import Metric
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
 
 from aistack.gc.model import TIERS, Reason, Result
+from aistack.monitoring.contract import gc
 from aistack.monitoring.stored import StoredMetrics
 from aistack.stores.postgres import Postgres
 from aistack.stores.sqlfile import load_queries
@@ -31,10 +31,7 @@ class Totals(Struct, frozen=True):
 class GcMetrics(StoredMetrics[Totals]):
     """What was deleted, how the runs ended, and what the store takes."""
 
-    readable = (
-        "hybrid_gc_metrics_readable",
-        "Whether the last try to read the totals of garbage collection worked",
-    )
+    readable = gc.READABLE
     what = "the totals of garbage collection"
 
     def __init__(self, postgres: Postgres) -> None:
@@ -53,39 +50,22 @@ class GcMetrics(StoredMetrics[Totals]):
         """The totals as metrics; a label that never counted is 0, so that a first one is seen."""
         if found is None:
             return
-        deleted = CounterMetricFamily(
-            "hybrid_gc_solutions_deleted",
-            "Solutions that were put into the trash, by reason; orphan: points of the index",
-            labels=["reason"],
-        )
+        deleted = gc.DELETED.family()
         for reason in _REASONS:
             deleted.add_metric([reason], found.counted.get(("deleted", reason), 0.0))
-        restored = CounterMetricFamily(
-            "hybrid_gc_solutions_restored", "Solutions that were brought back from the trash",
-            value=found.counted.get(("restored", ""), 0.0),
-        )  # fmt: skip
-        runs = CounterMetricFamily("hybrid_gc_runs", "Runs by their result", labels=["result"])
+        runs = gc.RUNS.family()
         for result in _RESULTS:
             runs.add_metric([result], found.counted.get(("runs", result), 0.0))
-        seconds = SummaryMetricFamily(
-            "hybrid_gc_execution_seconds", "Time to plan a tier", labels=["tier"]
-        )
+        seconds = gc.SECONDS.family()
         for tier in TIERS:
             seconds.add_metric(
                 [tier],
                 count_value=int(found.counted.get(("passes", tier), 0)),
                 sum_value=found.counted.get(("seconds", tier), 0.0),
             )
-        storage = GaugeMetricFamily(
-            "hybrid_gc_storage_bytes", "What solutions take in PostgreSQL, indexes included",
-            value=found.storage_bytes,
-        )  # fmt: skip
-        trash = GaugeMetricFamily(
-            "hybrid_gc_trash_solutions", "Solutions in the trash", value=found.in_trash
-        )
-        yield from (deleted, restored, runs, seconds, storage, trash)
+        yield from (deleted, runs, seconds)
+        yield gc.RESTORED.family(found.counted.get(("restored", ""), 0.0))
+        yield gc.STORAGE.family(found.storage_bytes)
+        yield gc.TRASH.family(found.in_trash)
         if found.last_success is not None:
-            yield GaugeMetricFamily(
-                "hybrid_gc_last_success_timestamp", "End of the last run that worked, since 1970",
-                value=found.last_success,
-            )  # fmt: skip
+            yield gc.LAST_SUCCESS.family(found.last_success)

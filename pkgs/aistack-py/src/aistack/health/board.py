@@ -26,11 +26,12 @@ class Board:
         settings: Health,
         metrics: HealthMetrics,
         changed: Callable[[str, Check], None] = lambda _name, _check: None,
+        sample: Callable[[float], None] = lambda _lag_s: None,
     ) -> None:
         self._service = service
         self._metrics = metrics
         self._tell = changed
-        self._lag = LoopLag()
+        self._lag = LoopLag(sample=sample)
         self._started_at = datetime.now(UTC)
         self._has_started = False
         self._looked = False

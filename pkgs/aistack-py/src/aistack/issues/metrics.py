@@ -6,16 +6,15 @@ from itertools import product
 
 from msgspec import Struct
 from prometheus_client import Metric
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, SummaryMetricFamily
 
 from aistack.issues.model import CATEGORIES, SEVERITIES
 from aistack.issues.spool import Depth, Spool
+from aistack.monitoring.contract import issues
 from aistack.monitoring.stored import StoredMetrics
 from aistack.stores.postgres import Postgres
 from aistack.stores.sqlfile import load_queries
 
 _QUERIES = load_queries("aistack.issues", "issues.sql")
-_LABELS = ["severity", "category"]
 
 
 class Totals(Struct, frozen=True):
@@ -29,10 +28,7 @@ class Totals(Struct, frozen=True):
 class IssueMetrics(StoredMetrics[Totals]):
     """Issues by severity and category, and what waits in the spool."""
 
-    readable = (
-        "aistack_issues_readable",
-        "Whether the last try to read the totals of issues worked",
-    )
+    readable = issues.READABLE
     what = "the totals of issues"
 
     def __init__(self, postgres: Postgres, spool: Spool | None) -> None:
@@ -59,24 +55,12 @@ class IssueMetrics(StoredMetrics[Totals]):
     def families(self, found: Totals | None) -> Iterator[Metric]:
         """The totals as metrics; a label that never counted is 0, so that a first one is seen."""
         if self._depth is not None:
-            yield GaugeMetricFamily(
-                "aistack_issues_spool_bytes", "What waits in this host's spool",
-                value=self._depth.bytes,
-            )  # fmt: skip
-            yield GaugeMetricFamily(
-                "aistack_issues_spool_age_seconds", "How long it has waited, about",
-                value=self._depth.age_s,
-            )  # fmt: skip
+            yield issues.SPOOL_BYTES.family(self._depth.bytes)
+            yield issues.SPOOL_AGE.family(self._depth.age_s)
         if found is None:
             return
-        created = CounterMetricFamily("aidb_issues_created", "Issues that were new", labels=_LABELS)
-        active = GaugeMetricFamily(
-            "aidb_active_issues", "Issues that are open, investigated or worked on", labels=_LABELS
-        )
-        seconds = SummaryMetricFamily(
-            "aidb_issue_resolution_seconds", "From an issue's first event to its resolution",
-            labels=_LABELS,
-        )  # fmt: skip
+        created, active = issues.CREATED.family(), issues.ACTIVE.family()
+        seconds = issues.RESOLUTION_SECONDS.family()
         counted = found.counted.get
         for severity, category in product(SEVERITIES, CATEGORIES):
             labels = [severity, category]
@@ -88,9 +72,5 @@ class IssueMetrics(StoredMetrics[Totals]):
                 sum_value=counted(("resolution_seconds", severity, category), 0.0),
             )
         yield from (created, active, seconds)
-        for metric, name, text in (
-            ("resolved", "aidb_issues_resolved", "Issues that were resolved"),
-            ("regressed", "aistack_issues_regressed", "Resolved issues that came back"),
-        ):
-            total = sum(v for key, v in found.counted.items() if key[0] == metric)
-            yield CounterMetricFamily(name, text, value=total)
+        for metric, spec in (("resolved", issues.RESOLVED), ("regressed", issues.REGRESSED)):
+            yield spec.family(sum(v for key, v in found.counted.items() if key[0] == metric))

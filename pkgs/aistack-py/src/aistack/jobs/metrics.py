@@ -3,16 +3,16 @@
 from collections.abc import Iterator, Sequence
 
 from prometheus_client import Metric
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from aistack.jobs.ledger import JobTotals, Ledger
+from aistack.monitoring.contract import jobs
 from aistack.monitoring.stored import StoredMetrics
 
 
 class JobMetrics(StoredMetrics[Sequence[JobTotals]]):
     """Starts, ends and times of every job."""
 
-    readable = ("aistack_job_ledger_readable", "Whether the last try to read the job ledger worked")
+    readable = jobs.READABLE
     what = "the job ledger"
 
     def __init__(self, ledger: Ledger) -> None:
@@ -25,21 +25,8 @@ class JobMetrics(StoredMetrics[Sequence[JobTotals]]):
 
     def families(self, found: Sequence[JobTotals] | None) -> Iterator[Metric]:
         """The totals as metrics."""
-        started = CounterMetricFamily(
-            "aistack_job_starts", "Runs that were started; those without outcome were killed",
-            labels=["job"],
-        )  # fmt: skip
-        runs = CounterMetricFamily(
-            "aistack_job_runs", "Runs that ended, by outcome", labels=["job", "outcome"]
-        )
-        success = GaugeMetricFamily(
-            "aistack_job_last_success_timestamp_seconds", "End of the last run that worked",
-            labels=["job"],
-        )  # fmt: skip
-        failure = GaugeMetricFamily(
-            "aistack_job_last_failure_timestamp_seconds", "End of the last run that failed",
-            labels=["job"],
-        )  # fmt: skip
+        started, runs = jobs.STARTS.family(), jobs.RUNS.family()
+        success, failure = jobs.LAST_SUCCESS.family(), jobs.LAST_FAILURE.family()
         for one in found or ():
             started.add_metric([one.job], one.started)
             runs.add_metric([one.job, "ok"], one.ok)
@@ -56,13 +43,6 @@ def _renewals(total: JobTotals | None) -> Iterator[Metric]:
     """Those of the certificate's renewal, which alerts know by names of their own."""
     if total is None:
         return
-    yield CounterMetricFamily(
-        "aistack_tls_renewal_failures", "Renewals of the certificate that failed",
-        value=total.failed,
-    )  # fmt: skip
+    yield jobs.RENEWAL_FAILURES.family(total.failed)
     if total.last_ok is not None:
-        yield GaugeMetricFamily(
-            "aistack_tls_renewal_last_success_timestamp",
-            "When the certificate was last renewed, or seen not to be due, since 1970",
-            value=total.last_ok,
-        )
+        yield jobs.RENEWAL_SUCCESS.family(total.last_ok)

@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from aistack.kit import tracing
+
 request_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("request_id", default=None)
 """Id of the request that is being served; None outside of one."""
 
@@ -47,6 +49,8 @@ class JsonFormatter(logging.Formatter):
         }
         if (current := request_id.get()) is not None:
             entry["request_id"] = current
+        if (trace := tracing.trace_id()) is not None:
+            entry["trace_id"] = trace
         entry.update(getattr(record, "fields", {}))
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)

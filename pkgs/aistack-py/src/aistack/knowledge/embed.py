@@ -19,6 +19,7 @@ import httpx
 import msgspec
 
 from aistack.errors import ConfigError, InvalidError, UnavailableError
+from aistack.kit import tracing
 from aistack.settings import schema
 from aistack.settings.load import read_secret
 from aistack.stores.redis import Redis
@@ -206,7 +207,10 @@ async def _post(client: httpx.AsyncClient, body: dict[str, Any], timeout_s: floa
                 if attempt:
                     await asyncio.sleep(0.2 * 4**attempt)
                 try:
-                    response = await client.post("embeddings", json=body, timeout=None)
+                    with tracing.call("POST embeddings", {"http.request.method": "POST"}):
+                        response = await client.post(
+                            "embeddings", json=body, timeout=None, headers=tracing.headers()
+                        )
                 except httpx.RequestError as exc:
                     reason = type(exc).__name__
                     error = UnavailableError(f"the embedding endpoint does not answer ({reason})")

@@ -1,54 +1,20 @@
 """Metrics of health checks."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
+
+from aistack.monitoring.contract import health
 
 
 class HealthMetrics:
     """What the probers saw; of several workers' gauges the worst counts."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._service = Gauge(
-            "service_health_status",
-            "Whether the service is well: live, startup, ready",
-            ["service", "check_type"],
-            registry=registry,
-            multiprocess_mode="livemin",
-        )
-        self._dependency = Gauge(
-            "dependency_health_status",
-            "1: well, 0.5: a warning, 0: it fails",
-            ["dependency"],
-            registry=registry,
-            multiprocess_mode="livemin",
-        )
-        self._seconds = Histogram(
-            "health_check_duration_seconds",
-            "Time of a look at a dependency",
-            ["dependency"],
-            buckets=(0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5),
-            registry=registry,
-        )
-        self._looks = Counter(
-            "health_check",
-            "Looks at a dependency by what they saw",
-            ["dependency", "status"],
-            registry=registry,
-        )
-
-        self._expiry = Gauge(
-            "tls_certificate_expiry_seconds",
-            "Time until the end of the certificate that is served, when it was last seen",
-            ["name"],
-            registry=registry,
-            multiprocess_mode="livemin",
-        )
-        self._lifetime = Gauge(
-            "tls_certificate_lifetime_seconds",
-            "Time from its begin to its end",
-            ["name"],
-            registry=registry,
-            multiprocess_mode="livemin",
-        )
+        self._service = health.SERVICE.on(registry)
+        self._dependency = health.DEPENDENCY.on(registry)
+        self._seconds = health.SECONDS.on(registry)
+        self._looks = health.LOOKS.on(registry)
+        self._left = health.CERTIFICATE_LEFT.on(registry)
+        self._lifetime = health.CERTIFICATE_LIFETIME.on(registry)
 
     def looked(self, dependency: str, status: str, seconds: float) -> None:
         """One look."""
@@ -66,5 +32,5 @@ class HealthMetrics:
 
     def certificate(self, name: str, *, left_s: float, lifetime_s: float) -> None:
         """One that is served."""
-        self._expiry.labels(name).set(left_s)
+        self._left.labels(name).set(left_s)
         self._lifetime.labels(name).set(lifetime_s)

@@ -12,9 +12,9 @@ from typing import Generic, TypeVar
 
 import psycopg
 from prometheus_client import CollectorRegistry, Metric, generate_latest
-from prometheus_client.core import GaugeMetricFamily
 
 from aistack.errors import UnavailableError
+from aistack.monitoring.contract.spec import GaugeSpec
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +34,7 @@ class StoredMetrics(ABC, Generic[T]):
     the gauge that `readable` names is 0.
     """
 
-    readable: tuple[str, str]
-    """Name and help of the gauge."""
+    readable: GaugeSpec
     what: str
     """What is read, as the log calls it."""
 
@@ -88,7 +87,5 @@ class StoredMetrics(ABC, Generic[T]):
 
     def collect(self) -> Iterator[Metric]:
         """The metrics of what was read last."""
-        readable = GaugeMetricFamily(*self.readable)
-        readable.add_metric([], float(self._readable))
-        yield readable
+        yield self.readable.family(float(self._readable))
         yield from self.families(self._found)

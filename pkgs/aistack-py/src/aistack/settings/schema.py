@@ -21,6 +21,7 @@ from aistack.settings.upkeep import (
     Repository as Repository,
     Retention as Retention,
     Tls as Tls,
+    Tracing as Tracing,
 )
 
 
@@ -237,6 +238,7 @@ class Settings(Section, frozen=True, kw_only=True):
     issues: Issues = field(default_factory=Issues)
     backup: Backup = field(default_factory=Backup)
     log: Log = field(default_factory=Log)
+    tracing: Tracing = field(default_factory=Tracing)
     collections: dict[Identifier, CollectionOptions] = field(default_factory=dict)
     """Collections besides the six that always exist."""
 

@@ -173,6 +173,17 @@ class Tls(Section, frozen=True, kw_only=True):
     """Lets nginx read its certificate anew, and waits until it was told."""
 
 
+class Tracing(Section, frozen=True, kw_only=True):
+    """Traces of requests, for a collector that speaks OpenTelemetry's protocol."""
+
+    endpoint: Annotated[str, Meta(pattern="^https?://.")] | None = None
+    """Base URL of a collector that takes OTLP over HTTP; not set: nothing is traced."""
+    sample_ratio: Annotated[float, Meta(ge=0, le=1)] = 1.0
+    """Share of the traces that are taken."""
+    headers_file: str | None = None
+    """File with headers for the collector, one ``Name: value`` a line: a key is a secret."""
+
+
 class Notify(Section, frozen=True, kw_only=True):
     """Whom the tracker tells of new, regressed and spiking issues; by default nobody."""
 

@@ -1,24 +1,30 @@
 """The PostgreSQL pool: transactions, reads, notifications and error translation."""
 
 import logging
+import re
 import select
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, LiteralString, Protocol
+from typing import Any, LiteralString, Protocol, Self
 
 import psycopg
-from psycopg import AsyncConnection, conninfo
+from psycopg import AsyncConnection, AsyncCursor, conninfo
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, TooManyRequests
 
 from aistack.errors import ConfigError, UnavailableError
+from aistack.kit import tracing
 from aistack.settings import schema
 from aistack.settings.load import read_secret
 
 log = logging.getLogger(__name__)
 
 Connection = AsyncConnection[DictRow]
+
+_STATEMENT_CHARS = 2000
+_COMMENT = re.compile(r"--[^\n]*")
+_WORD = re.compile(r"[A-Za-z]+")
 
 _LOOK_S = 1.0
 """How often the pool is looked at for its metrics."""
@@ -68,7 +74,7 @@ class Postgres:
             max_waiting=settings.waiting_max,
             open=False,
             configure=self._configure,
-            kwargs={"row_factory": dict_row, "autocommit": True},
+            kwargs={"row_factory": dict_row, "autocommit": True, **_cursors()},
         )
 
     async def _configure(self, conn: Connection) -> None:
@@ -191,6 +197,35 @@ class Postgres:
         """Raise `UnavailableError` unless the server answers."""
         async with self.read() as conn:
             await conn.execute("select 1")
+
+
+class _Traced(AsyncCursor[DictRow]):
+    """A cursor whose statements are spans, without their values."""
+
+    async def execute(self, query: Any, *args: Any, **options: Any) -> Self:
+        """Run a statement."""
+        with tracing.call(*_told(query)):
+            return await super().execute(query, *args, **options)
+
+    async def executemany(self, query: Any, *args: Any, **options: Any) -> None:
+        """Run a statement for each of many values."""
+        with tracing.call(*_told(query)):
+            await super().executemany(query, *args, **options)
+
+
+def _cursors() -> dict[str, Any]:
+    return {"cursor_factory": _Traced} if tracing.on() else {}
+
+
+def _told(query: object) -> tuple[str, dict[str, str]]:
+    """A span's name and attributes: ours are texts with names in the place of values."""
+    text = query if isinstance(query, str) else ""
+    word = _WORD.search(_COMMENT.sub("", text[:_STATEMENT_CHARS]))
+    operation = word[0].upper() if word else "STATEMENT"
+    told = {"db.system.name": "postgresql", "db.operation.name": operation}
+    if text:
+        told["db.query.text"] = text[:_STATEMENT_CHARS]
+    return f"postgresql {operation}", told
 
 
 async def _lives(conn: Connection) -> bool:

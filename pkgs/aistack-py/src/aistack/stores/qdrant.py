@@ -14,6 +14,7 @@ from qdrant_client import AsyncQdrantClient
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from aistack.errors import UnavailableError
+from aistack.kit import tracing
 from aistack.kit.tasks import heed_cancellation
 from aistack.settings import schema
 from aistack.settings.load import read_secret
@@ -111,7 +112,8 @@ class Qdrant:
         if self._client is None:
             raise UnavailableError("the index is closed")
         try:
-            answer = await self._dispatch(call(self._client))
+            with tracing.call(*_told(call)):
+                answer = await self._dispatch(call(self._client))
         except (ResponseHandlingException, httpx.TransportError) as exc:
             raise UnavailableError("the index does not answer") from exc
         except UnexpectedResponse as exc:
@@ -129,3 +131,9 @@ class Qdrant:
     async def ping(self) -> None:
         """Raise `UnavailableError` unless the index answers."""
         await self._run(lambda client: client.get_collections())
+
+
+def _told(call: Call[Any]) -> tuple[str, dict[str, str]]:
+    """A span's name and attributes: who asks says what is asked."""
+    name = getattr(call, "__qualname__", "").partition(".<locals>")[0] or "call"
+    return f"qdrant {name}", {"db.system.name": "qdrant", "db.operation.name": name}

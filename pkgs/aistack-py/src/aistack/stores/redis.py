@@ -2,12 +2,14 @@
 
 import logging
 import time
+from typing import Any
 
 import redis.asyncio as redis_asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from aistack.kit import tracing
 from aistack.settings import schema
 from aistack.settings.load import read_secret
 
@@ -43,13 +45,24 @@ def connect(settings: schema.Redis, timeout_s: float) -> redis_asyncio.Redis:
     password = None
     if settings.password_file:
         password = read_secret(settings.password_file, "redis.password_file")
-    return redis_asyncio.Redis.from_url(
+    return (_Traced if tracing.on() else redis_asyncio.Redis).from_url(
         settings.url,
         password=password,
         retry=Retry(NoBackoff(), 0),
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
     )
+
+
+class _Traced(redis_asyncio.Redis):
+    """A client whose commands are spans, without keys and values."""
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Ask the server."""
+        name = str(args[0])
+        told = {"db.system.name": "redis", "db.operation.name": name}
+        with tracing.call(f"redis {name}", told):
+            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
 
 
 class Redis:

@@ -1,0 +1,38 @@
+"""What a process tells of itself."""
+
+import asyncio
+import time
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from aistack import __version__
+from aistack.health.loop import LoopLag
+from aistack.kit import tasks
+from aistack.monitoring.process import ProcessMetrics
+
+
+def test_a_sample_is_of_this_process() -> None:
+    registry = CollectorRegistry()
+    process = ProcessMetrics(registry, generation=7)
+    process.sample(0.25)
+    value = registry.get_sample_value
+    before = value("aistack_process_cpu_seconds_total") or 0.0
+    end = time.process_time() + 0.05
+    while time.process_time() < end:
+        pass
+    process.sample(0.0)
+    # Counted once, however often one looks.
+    assert 0.05 <= (value("aistack_process_cpu_seconds_total") or 0.0) - before < 1.0
+    assert (value("aistack_process_resident_memory_bytes") or 0) > 10 << 20
+    assert 3 <= (value("aistack_process_open_fds") or 0) <= (value("aistack_process_max_fds") or 0)
+    assert value("aistack_build_info", {"version": __version__, "generation": "7"}) == 1
+
+
+@pytest.mark.anyio
+async def test_the_loop_takes_a_sample_when_it_starts() -> None:
+    samples: list[float] = []
+    running = asyncio.create_task(LoopLag(watchdog_s=None, sample=samples.append).run())
+    await asyncio.sleep(0.3)
+    await tasks.end(running)
+    assert samples == [0.0]
