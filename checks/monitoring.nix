@@ -149,10 +149,10 @@ in
               machine.succeed(
                   f"curl -sSf --cacert {ca} https://${domain}/v1/query -H \"X-API-Key: {admin}\" --json '{query}'"
               )
-          told = {"query": "restore", "response": "use aistack restore"}
+          interaction = {"query": "restore", "response": "use aistack restore"}
           machine.succeed(
               f"curl -sS --cacert {ca} https://${domain}/coordinator/v1/interactions"
-              f" -H \"X-API-Key: {admin}\" --json '{json.dumps(told)}' >&2"
+              f" -H \"X-API-Key: {admin}\" --json '{json.dumps(interaction)}' >&2"
           )
           forged = "aistack_" + "0" * 12 + "_" + "a" * 43
           t.assertEqual(status("/v1/collections", forged), "401")
@@ -288,7 +288,7 @@ in
           )
 
 
-          def told():
+          def left_out():
               """Alert and mount point -> whether it is left out."""
               added = [a for a in alerts() if a["labels"].get("job") in ("one", "two")]
               return {
@@ -297,9 +297,9 @@ in
               }
 
 
-          eventually("two are left out", lambda: sum(told().values()) == 2)
+          eventually("two are left out", lambda: sum(left_out().values()) == 2)
           t.assertEqual(
-              told(),
+              left_out(),
               {
                   ("TargetDown", None): False,
                   ("OneIsSlow", None): True,
