@@ -862,13 +862,28 @@ let
       expected = "credential:postgres-password";
     };
   };
+
+  failures =
+    results
+    ++ lib.runTests (
+      import ./eval/monitoring {
+        inherit
+          lib
+          self
+          complaints
+          evaluate
+          served
+          with'
+          ;
+      }
+    );
 in
-if results == [ ] then
+if failures == [ ] then
   pkgs.runCommand "aistack-eval" { } "touch $out"
 else
   throw (
     "evaluation checks failed:\n"
     + lib.concatMapStringsSep "\n" (
       r: "  ${r.name}: expected ${builtins.toJSON r.expected}, got ${builtins.toJSON r.result}"
-    ) results
+    ) failures
   )

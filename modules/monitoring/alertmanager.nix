@@ -176,7 +176,11 @@ in
                 # A warning of the same part, and of the same thing where it has several.
                 {
                   source_matchers = [ "severity=\"critical\"" ];
-                  target_matchers = [ "severity=~\"warning|info\"" ];
+                  # Not that rule's below: the two would silence each other.
+                  target_matchers = [
+                    "severity=~\"warning|info\""
+                    "alertname!=\"TargetDown\""
+                  ];
                   equal = [
                     "collection"
                     "datname"

@@ -72,6 +72,19 @@ async def test_who_reads_reads_metrics(scope: str) -> None:
         assert (await c.get("/metrics")).status_code == 200
 
 
+async def test_what_machines_ask_is_told_of_only_where_it_is_refused(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with client() as c:
+        for path in ("/metrics", "/health/live"):
+            await c.get(path)
+        assert not [r for r in caplog.records if r.name == "aistack.access_log"]
+        await c.get("/metrics", headers={"Authorization": "Bearer none"})
+        told = [r.fields["status"] for r in caplog.records if r.name == "aistack.access_log"]  # type: ignore[attr-defined]
+    assert told == [401]
+
+
 async def test_problem_shape_and_headers() -> None:
     async with client() as c:
         answer = await c.get("/nowhere", headers={"X-Request-Id": "abc.1"})

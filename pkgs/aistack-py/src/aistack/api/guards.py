@@ -30,6 +30,8 @@ SENTRY = "/api/"
 """Below it Sentry's clients report; their key comes in a header of its own or in the query."""
 _UNROUTED = frozenset({0, 401, 404, 405, 413, 429, 503})
 METRICS = "/metrics"
+MACHINES = PUBLIC | {METRICS}
+"""What balancers and scrapers ask for, all day long."""
 BROWSABLE = frozenset({"/docs", "/openapi.json", METRICS})
 """Pages that a browser or scraper opens: there the key may be the password of HTTP Basic."""
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -47,7 +49,7 @@ def guards(
     """All guards, outermost first."""
     return [
         Middleware(RequestId),
-        *([Middleware(Trace, passed_over=PUBLIC | {METRICS})] if tracing.on() else ()),
+        *([Middleware(Trace, passed_over=MACHINES)] if tracing.on() else ()),
         Middleware(AccessLog, metrics=metrics),
         Middleware(SecurityHeaders),
         Middleware(UnexpectedErrors),
@@ -120,8 +122,8 @@ class AccessLog:
             if route == "-" and status in _UNROUTED:
                 method = "-"  # a client's own words must not become labels
             self._count(method, route, status, seconds)
-            # Balancers ask for health every other second: that all is well is no news.
-            news = status >= _REFUSED or scope["path"] not in PUBLIC
+            # They ask every few seconds: that all is well is no news.
+            news = status >= _REFUSED or scope["path"] not in MACHINES
             if news and _access.isEnabledFor(logging.INFO):
                 # Made here: Logger.info would look through the stack for who calls it.
                 record = logging.LogRecord(_access.name, logging.INFO, "", 0, "request", None, None)
