@@ -134,6 +134,23 @@ in
           )
 
 
+      def use():
+          """Something of all that is watched."""
+          machine.succeed("aistack ingest --collection nixos_docs /etc/handbook/how-to >&2")
+          web = f"curl -sSf --cacert {ca} https://${domain}"
+          as_json = f"-H \"X-API-Key: {admin}\" --json"
+          query = json.dumps({"query": "restore a backup", "collection": "nixos_docs"})
+          interaction = json.dumps({"query": "restore", "response": "use aistack restore"})
+          for _ in range(5):
+              machine.succeed(f"{web}/v1/query {as_json} '{query}'")
+              machine.succeed(f"{web}/coordinator/v1/interactions {as_json} '{interaction}'")
+          forged = "aistack_" + "0" * 12 + "_" + "a" * 43
+          t.assertEqual(status("/v1/collections", forged), "401")
+          t.assertEqual(status("/v1/collections/none", admin), "404")
+          machine.succeed("aistack issues record 'the tape is full' --component tape --severity high")
+          machine.succeed("systemctl start aistack-gc.service aistack-backup.service")
+
+
       if masked:
           loud(f"the programs of {', '.join(masked)}; only that their units and files are made")
 
@@ -142,23 +159,8 @@ in
           machine.wait_for_unit(f"{name}.service")
       machine.wait_until_succeeds(f"curl -sf --cacert {ca} https://${domain}/health/ready")
 
-      with subtest("something happens, of all that is watched"):
-          machine.succeed("aistack ingest --collection nixos_docs /etc/handbook/how-to >&2")
-          query = json.dumps({"query": "restore a backup", "collection": "nixos_docs"})
-          for _ in range(5):
-              machine.succeed(
-                  f"curl -sSf --cacert {ca} https://${domain}/v1/query -H \"X-API-Key: {admin}\" --json '{query}'"
-              )
-          interaction = {"query": "restore", "response": "use aistack restore"}
-          machine.succeed(
-              f"curl -sS --cacert {ca} https://${domain}/coordinator/v1/interactions"
-              f" -H \"X-API-Key: {admin}\" --json '{json.dumps(interaction)}' >&2"
-          )
-          forged = "aistack_" + "0" * 12 + "_" + "a" * 43
-          t.assertEqual(status("/v1/collections", forged), "401")
-          t.assertEqual(status("/v1/collections/none", admin), "404")
-          machine.succeed("aistack issues record 'the tape is full' --component tape --severity high")
-          machine.succeed("systemctl start aistack-gc.service aistack-backup.service")
+      with subtest("all of it is used"):
+          use()
 
       with subtest("every target is scraped"):
           expected = {
@@ -310,6 +312,9 @@ in
           )
 
       with subtest("every panel of every dashboard has data"):
+          # Rates need a second look, and what only then is seen for the first time a third.
+          use()
+          machine.sleep(7)
           shown = [
               one
               for one in json.loads(machine.succeed("aistack mixin queries --json"))
@@ -324,7 +329,7 @@ in
               if not one["without_data"] and not series(one["expr"])
           ]
           machine.log(f"{len(shown)} queries, {len(empty)} of them without data, {len(excused)} panels excused: {excused}")
-          t.assertEqual(empty, [], "panels without data")
+          t.assertFalse(empty, json.dumps(empty, indent=1))
 
       with subtest("the runbooks are on the host"):
           for document in ("how-to/monitor.md", "reference/http-api.md"):
