@@ -140,10 +140,13 @@ in
           web = f"curl -sSf --cacert {ca} https://${domain}"
           as_json = f"-H \"X-API-Key: {admin}\" --json"
           query = json.dumps({"query": "restore a backup", "collection": "nixos_docs"})
-          interaction = json.dumps({"query": "restore", "response": "use aistack restore"})
+          question = {"question": "How do I restore a backup?"}
+          interaction = json.dumps({**question, "response": "aistack restore", "outcome": "success"})
+          wanted = json.dumps({**question, "collections": ["nixos_docs"], "budget_tokens": 400})
           for _ in range(5):
               machine.succeed(f"{web}/v1/query {as_json} '{query}'")
               machine.succeed(f"{web}/coordinator/v1/interactions {as_json} '{interaction}'")
+              machine.succeed(f"{web}/coordinator/v1/augment {as_json} '{wanted}'")
           forged = "aistack_" + "0" * 12 + "_" + "a" * 43
           t.assertEqual(status("/v1/collections", forged), "401")
           t.assertEqual(status("/v1/collections/none", admin), "404")
