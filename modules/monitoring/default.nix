@@ -11,23 +11,26 @@
 let
   cfg = config.services.aistack;
   own = cfg.monitoring;
-  at = "services.aistack.monitoring";
   onlyHere = "file:///run/current-system/sw/share/doc/aistack/runbooks";
 
   taken =
     own.ports
     // {
       "services.aistack.aidb.port" = cfg.aidb.port;
+    }
+    // lib.optionalAttrs cfg.coordinator.enable {
       "services.aistack.coordinator.port" = cfg.coordinator.port;
+    }
+    // lib.optionalAttrs (cfg.embeddings.llamaCpp.model != null) {
       "services.aistack.embeddings.llamaCpp.port" = cfg.embeddings.llamaCpp.port;
     }
-    // lib.listToAttrs (
-      map (
-        add:
-        lib.nameValuePair "services.aistack.aidb.instancesPort + ${toString add}" (
-          cfg.aidb.instancesPort + add
-        )
-      ) (lib.optionals cfg.aidb.balanced (lib.range 0 cfg.aidb.instances))
+    // lib.optionalAttrs cfg.aidb.balanced (
+      lib.listToAttrs (
+        map (number: {
+          name = "services.aistack.aidb.instancesPort + ${toString number}";
+          value = cfg.aidb.instancesPort + number;
+        }) (lib.range 0 cfg.aidb.instances)
+      )
     );
   sharing = lib.filter (names: lib.length names > 1 && lib.any (name: own.ports ? ${name}) names) (
     lib.attrValues (lib.groupBy (name: toString taken.${name}) (lib.attrNames taken))
@@ -91,10 +94,8 @@ in
     assertions = map (names: {
       assertion = false;
       message = ''
-        ${lib.head names} is ${
-          toString taken.${lib.head names}
-        }, and so is ${lib.concatStringsSep ", " (lib.tail names)}:
-        give each a port of its own.
+        ${lib.concatStringsSep " and " names} are all ${toString taken.${lib.head names}}: give each a
+        port of its own.
       '';
     }) sharing;
 

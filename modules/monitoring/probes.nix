@@ -8,7 +8,6 @@
 let
   cfg = config.services.aistack;
   own = cfg.monitoring.exporters.blackbox;
-  at = "services.aistack.monitoring.exporters.blackbox";
   exporter = config.services.prometheus.exporters.blackbox;
   inherit (cfg.nginx) domain localAddress;
 
