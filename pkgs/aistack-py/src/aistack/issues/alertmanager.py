@@ -18,8 +18,6 @@ _SEVERITIES: dict[str, Severity] = {
     "info": "info",
     "none": "info",
 }
-_COMPONENT = ("component", "part", "service", "job")
-"""Labels that may name what an alert is of, the surest first."""
 _MOST = 500
 
 
@@ -47,7 +45,8 @@ def events_of(told: Alerts) -> list[Event]:
 def _event(alert: Alert) -> Event:
     labels, notes = alert.labels, alert.annotations
     name = labels.get("alertname", "alert")
-    component = next((labels[one] for one in _COMPONENT if labels.get(one)), "unknown")
+    names = ("component", "part", "service", "job")
+    component = next((labels[name] for name in names if labels.get(name)), "unknown")
     category = next((one for one in CATEGORIES if one == labels.get("category")), None)
     return Event(
         at=alert.starts_at or datetime.now(UTC),
