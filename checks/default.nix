@@ -38,6 +38,7 @@ in
   hardening = vm ./hardening.nix;
   health = vm ./health.nix;
   issues = vm ./issues.nix;
+  monitoring = vm ./monitoring.nix;
   rolling = vm ./rolling.nix;
   pitr = vm ./pitr.nix;
   restore = vm ./restore.nix;

@@ -19,6 +19,7 @@
       enable = true;
       repositories = { inherit (import ./lib/backups.nix) repository; };
     };
+    monitoring.enable = true;
     redis = {
       createLocally = false;
       url = "redis://redis.test:6379";

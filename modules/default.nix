@@ -14,6 +14,7 @@
     ./backups
     ./health
     ./issues
+    ./monitoring
     ./nginx
     ./tls
   ];

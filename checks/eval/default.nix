@@ -13,6 +13,7 @@ let
     ./garbage-collection.nix
     ./instances.nix
     ./issues.nix
+    ./monitoring
     ./sandbox.nix
     ./settings.nix
     ./stores.nix

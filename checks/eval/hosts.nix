@@ -73,6 +73,15 @@ let
 
   backedUp = backups { };
 
+  # nginx, with a certificate.
+  served = tls: {
+    inherit tls;
+    nginx = {
+      enable = true;
+      domain = "kb.test";
+    };
+  };
+
   unit = name: enabled.systemd.services.${name};
 in
 {
@@ -85,6 +94,7 @@ in
     complaints
     complains
     refuses
+    served
     settingsFile
     backups
     backedUp

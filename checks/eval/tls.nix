@@ -7,18 +7,10 @@
   enabled,
   complaints,
   complains,
+  served,
   ...
 }:
 let
-  # nginx, with a certificate.
-  served = tls: {
-    inherit tls;
-    nginx = {
-      enable = true;
-      domain = "kb.test";
-    };
-  };
-
   providers = {
     selfSigned = { };
     acme = {

@@ -38,6 +38,14 @@
       };
     };
 
+    # Prometheus, alerts that become issues, and dashboards: ssh -L 3000:127.0.0.1:3000 to this host,
+    # and see docs/how-to/monitor.md. Remote copies of it: monitoring.prometheus.remoteWriteUrl.
+    monitoring = {
+      enable = true;
+      # The journal as well, to be searched in Grafana.
+      # logs.enable = true;
+    };
+
     # Embeddings by any OpenAI-compatible endpoint; without them search goes by words.
     # embeddings = {
     #   endpoint = "http://127.0.0.1:11434/v1";

@@ -1,4 +1,4 @@
-# Before the services start: the schema of this version, and the admin key.
+# Before the services start: the schema of this version, and the keys that the host declares.
 {
   config,
   lib,
@@ -14,13 +14,19 @@ let
   database = cfg.postgresql;
   adminKeyFile =
     if cfg.adminKeyFile != null then cfg.adminKeyFile else "/var/lib/aistack-secrets/admin-key";
+
+  # Programs ask all day long, each for every instance: far more than a person.
+  limits = "--per-minute 600 --per-hour 36000";
+  declare =
+    name: key:
+    "${lib.getExe cfg.package} keys ensure ${name} --scope ${key.scope} ${limits} --key-file credential:${name}-key";
 in
 {
   config = lib.mkIf cfg.enable {
     services.aistack.settings.host.units = [ "aistack-migrate.service" ];
 
     systemd.services.aistack-migrate = {
-      description = "aistack database schema and admin key";
+      description = "aistack database schema and declared keys";
       wantedBy = [ "aistack.target" ];
       partOf = [ "aistack.target" ];
       requires = [ "aistack-secrets.service" ] ++ lib.optional database.createLocally "postgresql.target";
@@ -49,10 +55,15 @@ in
           ExecStart = [
             "${lib.getExe cfg.package} migrate"
             "${lib.getExe cfg.package} keys ensure admin --scope admin --key-file credential:admin-key"
-          ];
+          ]
+          ++ lib.mapAttrsToList declare cfg.hostKeys;
           # A blank one stands in for a generated key whose file was put away.
           LoadCredential = credentials.load (
-            { admin-key = adminKeyFile; } // credentials.only [ "postgres-password" ] cfg.credentials
+            {
+              admin-key = adminKeyFile;
+            }
+            // lib.mapAttrs' (name: key: lib.nameValuePair "${name}-key" key.file) cfg.hostKeys
+            // credentials.only [ "postgres-password" ] cfg.credentials
           );
           SetCredential = lib.optionals (cfg.adminKeyFile == null) (
             credentials.orBlank { admin-key = adminKeyFile; }

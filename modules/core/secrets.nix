@@ -1,4 +1,5 @@
-# The first admin key: made on the host, once, unless the administrator supplies it.
+# API keys that are made on the host: the first admin key, unless the administrator supplies it, and
+# those of the host's own programs.
 {
   config,
   lib,
@@ -26,24 +27,64 @@ in
     '';
   };
 
+  options.services.aistack.hostKeys = lib.mkOption {
+    type = lib.types.attrsOf (
+      lib.types.submodule (
+        { name, ... }:
+        {
+          options = {
+            scope = lib.mkOption {
+              type = lib.types.enum [
+                "issues"
+                "metrics"
+              ];
+              description = "What the key opens.";
+            };
+            file = lib.mkOption {
+              type = lib.types.str;
+              readOnly = true;
+              default = "${state}/${name}-key";
+              description = "Where it lies, readable by root alone.";
+            };
+          };
+        }
+      )
+    );
+    default = { };
+    internal = true;
+    description = ''
+      API keys of programs of this host, by their names. Each is made where its file is missing, by
+      `aistack-secrets.service`, which they wait for; systemd hands it to the program.
+    '';
+  };
+
   config = lib.mkIf cfg.enable {
     systemd.services.aistack-secrets = {
-      description = "aistack's first admin key";
+      description = "aistack's API keys that are made on this host";
       wantedBy = [ "aistack.target" ];
       path = [ pkgs.coreutils ];
       enableStrictShellChecks = true;
-      script = lib.optionalString (cfg.adminKeyFile == null) ''
-        cd "$STATE_DIRECTORY"
-        # Made once: who moves the file to a password store and deletes it gets no second key.
-        if [[ ! -e admin-key.made && ! -e admin-key ]]; then
-          ${lib.getExe cfg.package} keys generate > .admin-key.new
-          sync .admin-key.new
-          mv .admin-key.new admin-key
-          echo "the first admin key lies in ${state}/admin-key, for root alone: store it safely"
-        fi
-        : > admin-key.made
-        sync . admin-key.made
-      '';
+      script =
+        lib.optionalString (cfg.adminKeyFile == null || cfg.hostKeys != { }) ''
+          cd "$STATE_DIRECTORY"
+          make() {
+            ${lib.getExe cfg.package} keys generate > ".$1.new"
+            sync ".$1.new"
+            mv ".$1.new" "$1"
+          }
+        ''
+        + lib.optionalString (cfg.adminKeyFile == null) ''
+          # Made once: who moves the file to a password store and deletes it gets no second key.
+          if [[ ! -e admin-key.made && ! -e admin-key ]]; then
+            make admin-key
+            echo "the first admin key lies in ${state}/admin-key, for root alone: store it safely"
+          fi
+          : > admin-key.made
+          sync . admin-key.made
+        ''
+        + lib.concatMapStrings (name: ''
+          [[ -s ${name}-key ]] || make ${name}-key
+        '') (lib.attrNames cfg.hostKeys);
 
       serviceConfig = hardening.sandbox [ hardening.relax.root ] // {
         Type = "oneshot";

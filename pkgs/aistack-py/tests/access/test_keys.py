@@ -99,6 +99,15 @@ async def test_a_declared_key_is_made_once_and_stays_revoked(keys: Keys) -> None
         await keys.verify(key)
 
 
+async def test_a_declared_key_has_its_own_limits(keys: Keys) -> None:
+    key = generate()
+    await keys.ensure(key, name="prometheus", scopes=["metrics"], per_minute=600, per_hour=36_000)
+    principal = await keys.verify(key)
+    assert (principal.per_minute, principal.per_hour) == (600, 36_000)
+    with pytest.raises(InvalidError, match="rate limit"):
+        await keys.ensure(generate(), name="x", scopes=["metrics"], per_minute=0)
+
+
 async def test_a_declared_key_is_no_way_to_another_keys_rights(keys: Keys) -> None:
     admin = await keys.create(name="admin", scopes=["admin"])
     forged = f"aistack_{admin.info.id}_{generate().split('_', 2)[2]}"

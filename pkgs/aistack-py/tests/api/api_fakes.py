@@ -93,7 +93,7 @@ class FakeCollections:
 
 class FakeKeys:
     async def verify(self, presented: str) -> Principal:
-        if presented not in ("read", "write", "admin"):
+        if presented not in ("read", "write", "admin", "metrics"):
             raise UnauthenticatedError(f"unknown key {presented}")
         return Principal("k1", presented, frozenset({presented}))
 

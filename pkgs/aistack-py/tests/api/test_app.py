@@ -55,6 +55,36 @@ async def test_scopes() -> None:
         assert (await c.get("/v1/keys")).status_code == 403
 
 
+async def test_a_key_for_metrics_reads_them_and_nothing_else() -> None:
+    async with client("metrics") as c:
+        assert (await c.get("/metrics")).status_code == 200
+        for path in ("/v1/collections", "/v1/keys", "/v1/issues", "/health/detailed", "/docs"):
+            assert (await c.get(path)).status_code == 403, path
+        assert (await c.put(DOCS, json={"path": "a", "content": "x"})).status_code == 403
+        assert (
+            await c.post("/v1/query", json={"query": "x", "collection": "notes"})
+        ).status_code == 403
+
+
+@pytest.mark.parametrize("scope", ["read", "write", "admin"])
+async def test_who_reads_reads_metrics(scope: str) -> None:
+    async with client(scope) as c:
+        assert (await c.get("/metrics")).status_code == 200
+
+
+async def test_what_machines_ask_is_told_of_only_where_it_is_refused(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with client() as c:
+        for path in ("/metrics", "/health/live"):
+            await c.get(path)
+        assert not [r for r in caplog.records if r.name == "aistack.access_log"]
+        await c.get("/metrics", headers={"Authorization": "Bearer none"})
+        told = [r.fields["status"] for r in caplog.records if r.name == "aistack.access_log"]  # type: ignore[attr-defined]
+    assert told == [401]
+
+
 async def test_problem_shape_and_headers() -> None:
     async with client() as c:
         answer = await c.get("/nowhere", headers={"X-Request-Id": "abc.1"})

@@ -26,6 +26,7 @@ from aistack.access.model import Scope
 from aistack.api.app import create_app
 from aistack.errors import InvalidError, TooLargeError
 from aistack.issues import sentry
+from aistack.issues.alertmanager import Alert, Alerts, events_of
 from aistack.issues.model import IssueDetail, IssueFilter, shaped
 from aistack.settings.schema import Issues, Limits, RateLimits, Settings
 from aistack.wiring import Stack, open_stack
@@ -144,6 +145,21 @@ async def test_alertmanager_posts_alerts(stack: Stack) -> None:
     assert detail.occurrences[0].context["starts_at"].startswith("2026-01-08T10:00:00")
     assert (found.title, found.count) == ("HighErrorRate: 12 % of requests fail", 2)
     assert (found.component, found.severity, found.last_host) == ("aidb", "critical", "kb")
+
+
+@pytest.mark.parametrize(
+    ("labels", "component", "host"),
+    [
+        ({}, "unknown", "unknown"),
+        ({"job": "aistack-node", "instance": "kb:9100"}, "aistack-node", "kb"),
+        ({"job": "aistack-node", "part": "host", "host": "kb", "instance": "127.0.0.1:9100"},
+         "host", "kb"),
+        ({"component": "shop", "part": "host"}, "shop", "unknown"),
+    ],
+)  # fmt: skip
+def test_what_an_alert_is_of(labels: dict[str, str], component: str, host: str) -> None:
+    (event,) = events_of(Alerts(alerts=[Alert(labels=labels)]))
+    assert (event.component, event.host) == (component, host)
 
 
 def item(kind: str, payload: bytes, *, length: bool = True) -> bytes:

@@ -124,11 +124,7 @@ class Keys:
             actor: who makes it, for the key's history.
         """
         _check(name, scopes, expires_at)
-        for limit, field in ((per_minute, "per_minute"), (per_hour, "per_hour")):
-            if limit is not None and not 1 <= limit <= _MOST_PER_HOUR:
-                raise InvalidError(
-                    f"a rate limit must be from 1 to {_MOST_PER_HOUR}", pointer=f"/{field}"
-                )
+        _check_limits(per_minute, per_hour)
         rights = {
             "name": name,
             "scopes": list(scopes),
@@ -140,22 +136,45 @@ class Keys:
         async with self._postgres.transaction() as conn:
             return await _insert(conn, rights, actor)
 
-    async def ensure(self, key: str, *, name: str, scopes: Sequence[Scope]) -> bool:
+    async def ensure(
+        self,
+        key: str,
+        *,
+        name: str,
+        scopes: Sequence[Scope],
+        per_minute: int | None = None,
+        per_hour: int | None = None,
+    ) -> bool:
         """Make a key that already has its secret; True if it is new.
 
         For keys that a configuration declares. One that exists is left as it is: a revoked one
-        stays revoked, and its name and scopes stay those of its first time.
+        stays revoked, and its name, scopes and limits stay those of its first time.
+
+        Args:
+            key: the whole of it, as `generate` makes it.
+            name: as for `create`.
+            scopes: as for `create`.
+            per_minute: its own rate limits, in weights of requests; None: the settings'.
+            per_hour: likewise.
 
         Raises:
             InvalidError: not in the form of a key, or its id belongs to another secret.
         """
         _check(name, scopes, None)
+        _check_limits(per_minute, per_hour)
         form = _FORM.fullmatch(key)
         if not form:
             raise InvalidError("not a key; make one by aistack keys generate")
         digest = hashlib.sha256(form["secret"].encode()).digest()
         async with self._postgres.transaction() as conn:
-            values = {"id": form["id"], "hash": digest, "name": name, "scopes": list(scopes)}
+            values = {
+                "id": form["id"],
+                "hash": digest,
+                "name": name,
+                "scopes": list(scopes),
+                "per_minute": per_minute,
+                "per_hour": per_hour,
+            }
             made = await (await conn.execute(_QUERIES["ensure"], values)).fetchone()
             if made:
                 await _note(conn, form["id"], "declared", LOCAL_OPERATOR)
@@ -270,6 +289,14 @@ def _principal(row: dict[str, Any]) -> Principal:
         row["per_minute"],
         row["per_hour"],
     )
+
+
+def _check_limits(per_minute: int | None, per_hour: int | None) -> None:
+    for limit, field in ((per_minute, "per_minute"), (per_hour, "per_hour")):
+        if limit is not None and not 1 <= limit <= _MOST_PER_HOUR:
+            raise InvalidError(
+                f"a rate limit must be from 1 to {_MOST_PER_HOUR}", pointer=f"/{field}"
+            )
 
 
 def _info(row: dict[str, Any]) -> KeyInfo:

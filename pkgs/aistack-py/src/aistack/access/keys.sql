@@ -6,8 +6,8 @@ returning id, name, scopes, collections, created_at, expires_at, revoked_at, las
           per_minute, per_hour
 
 -- name: ensure
-insert into api_keys (id, name, hash, scopes)
-values (%(id)s, %(name)s, %(hash)s, %(scopes)s)
+insert into api_keys (id, name, hash, scopes, per_minute, per_hour)
+values (%(id)s, %(name)s, %(hash)s, %(scopes)s, %(per_minute)s, %(per_hour)s)
 on conflict (id) do nothing
 returning id
 

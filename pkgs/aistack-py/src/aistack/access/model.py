@@ -8,19 +8,20 @@ from msgspec import Struct
 
 from aistack.errors import ForbiddenError, NotFoundError
 
-Scope = Literal["read", "write", "admin", "issues"]
-SCOPES: tuple[Scope, ...] = ("read", "write", "admin", "issues")
+Scope = Literal["read", "write", "admin", "issues", "metrics"]
+SCOPES: tuple[Scope, ...] = ("read", "write", "admin", "issues", "metrics")
 _INCLUDES: Mapping[Scope, frozenset[Scope]] = {
-    "read": frozenset({"read"}),
-    "write": frozenset({"read", "write"}),
+    "read": frozenset({"read", "metrics"}),
+    "write": frozenset({"read", "write", "metrics"}),
     "admin": frozenset(SCOPES),
-    # For those that only report: their keys lie in the settings of other programs.
+    # For programs that only report, or only watch: these keys lie in their settings.
     "issues": frozenset({"issues"}),
+    "metrics": frozenset({"metrics"}),
 }
 
 
 class Principal(Struct, frozen=True):
-    """A checked caller. ``admin`` includes all, ``write`` includes ``read``."""
+    """A checked caller. ``admin`` includes all, ``write`` ``read``, and ``read`` ``metrics``."""
 
     key_id: str
     name: str

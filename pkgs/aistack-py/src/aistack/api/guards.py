@@ -34,6 +34,8 @@ CONSOLE = "/console"
 _STREAM = CONSOLE + "/events"
 """Open for hours: no span of it would tell anything."""
 METRICS = "/metrics"
+MACHINES = PUBLIC | {METRICS}
+"""What balancers and scrapers ask for, all day long."""
 BROWSABLE = frozenset({"/docs", "/openapi.json", METRICS})
 """Pages that a browser or scraper opens: there the key may be the password of HTTP Basic."""
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -58,7 +60,7 @@ def guards(
     branch = [Middleware(ConsoleBranch, console=console)] if console is not None else []
     return [
         Middleware(RequestId),
-        *([Middleware(Trace, passed_over=PUBLIC | {METRICS, _STREAM})] if tracing.on() else ()),
+        *([Middleware(Trace, passed_over=MACHINES | {_STREAM})] if tracing.on() else ()),
         Middleware(AccessLog, metrics=metrics),
         Middleware(SecurityHeaders),
         Middleware(UnexpectedErrors),
@@ -134,8 +136,8 @@ class AccessLog:
             if route == "-" and status in _UNROUTED:
                 method = "-"  # a client's own words must not become labels
             self._count(method, route, status, seconds)
-            # Balancers ask for health every other second: that all is well is no news.
-            news = status >= _REFUSED or scope["path"] not in PUBLIC
+            # They ask every few seconds: that all is well is no news.
+            news = status >= _REFUSED or scope["path"] not in MACHINES
             if news and _access.isEnabledFor(logging.INFO):
                 # Made here: Logger.info would look through the stack for who calls it.
                 record = logging.LogRecord(_access.name, logging.INFO, "", 0, "request", None, None)

@@ -72,7 +72,7 @@ ENDPOINTS = (
         tags=("operations",), summary="What is known of every dependency", response=Detailed,
     ),
     Endpoint(
-        method="GET", path="/metrics", handler=metrics, scope="read", tags=("operations",),
+        method="GET", path="/metrics", handler=metrics, scope="metrics", tags=("operations",),
         summary="Metrics for Prometheus", response=str, media_type="text/plain",
     ),
 )  # fmt: skip

@@ -15,6 +15,11 @@ from aistack.settings.load import read_secret
 from aistack.stores.postgres import Postgres
 
 _LIMIT = click.IntRange(1, 100_000_000)
+_scopes = click.option(
+    "--scope", "scopes", multiple=True, type=click.Choice(SCOPES), default=["read"]
+)
+_per_minute = click.option("--per-minute", type=_LIMIT, help="Its own limit [default: settings'].")
+_per_hour = click.option("--per-hour", type=_LIMIT, help="Its own limit [default: settings'].")
 
 
 @asynccontextmanager
@@ -37,11 +42,11 @@ def keys() -> None:
 
 @keys.command("create")
 @click.argument("name")
-@click.option("--scope", "scopes", multiple=True, type=click.Choice(SCOPES), default=["read"])
+@_scopes
 @click.option("--collection", "collections", multiple=True, help="Only these [default: all].")
 @click.option("--days", type=click.IntRange(1), help="Days until the key ends [default: never].")
-@click.option("--per-minute", type=_LIMIT, help="Its own limit [default: settings'].")
-@click.option("--per-hour", type=_LIMIT, help="Its own limit [default: settings'].")
+@_per_minute
+@_per_hour
 @json_option
 @click.pass_context
 @command
@@ -82,11 +87,18 @@ async def generate_key() -> None:
 @keys.command("ensure")
 @click.argument("name")
 @click.option("--key-file", required=True, help="File, or credential:NAME of systemd.")
-@click.option("--scope", "scopes", multiple=True, type=click.Choice(SCOPES), default=["read"])
+@_scopes
+@_per_minute
+@_per_hour
 @click.pass_context
 @command
 async def ensure_key(
-    ctx: click.Context, name: str, key_file: str, scopes: tuple[Scope, ...]
+    ctx: click.Context,
+    name: str,
+    key_file: str,
+    scopes: tuple[Scope, ...],
+    per_minute: int | None,
+    per_hour: int | None,
 ) -> None:
     """Make the key in a file one of this database, unless it is already (even revoked).
 
@@ -97,7 +109,9 @@ async def ensure_key(
         say("no key given")
         return
     async with _keys(ctx) as stored:
-        made = await stored.ensure(key, name=name, scopes=scopes)
+        made = await stored.ensure(
+            key, name=name, scopes=scopes, per_minute=per_minute, per_hour=per_hour
+        )
     say(f"made the key {name}" if made else f"the key {name} exists")
 
 

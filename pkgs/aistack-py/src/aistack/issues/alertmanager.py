@@ -77,7 +77,8 @@ def _event(alert: Alert) -> Event:
             # Not the event's time: what has fired for days fires now.
             "starts_at": alert.starts_at,
         },
-        host=labels.get("instance", "unknown").partition(":")[0],
+        # A Prometheus that watches its own host has all instances on loopback.
+        host=labels.get("host") or labels.get("instance", "unknown").partition(":")[0],
         # The same alert of the same part, wherever it fires.
         fingerprint=f"alert {name} {component}",
     )
