@@ -29,7 +29,8 @@ leave_out() { # NAME REASON
   printf '\n== %s: NOT RUN: %s\n' "$1" "$2"
 }
 
-tests() { "$bin/python" -m pytest | tee "$counts"; }
+# A process a core, each with servers of its own.
+tests() { "$bin/python" -m pytest --numprocesses auto --dist worksteal | tee "$counts"; }
 
 shell_files() {
   cd "$root" && find scripts pkgs .ci -type f \( -name '*.sh' -o -path '.ci/run' \) \

@@ -22,52 +22,38 @@ let
       blackbox
       ;
   };
-  exporter = default: what: {
-    enable = lib.mkOption {
+  exporter =
+    default: where: what:
+    lib.mkOption {
       type = lib.types.bool;
-      inherit (default) default;
-      ${if default ? text then "defaultText" else null} = lib.literalMD default.text;
+      inherit default;
+      defaultText = lib.literalMD where;
       description = "Whether ${what}.";
     };
-  };
 in
 {
   options.services.aistack.monitoring.exporters = {
-    node = exporter { default = true; } ''
+    node.enable = exporter true "`true`" ''
       node_exporter tells of this host and of its units
       ({option}`services.prometheus.exporters.node`)'';
 
-    postgres =
-      exporter
-        {
-          default = cfg.postgresql.createLocally;
-          text = "whether PostgreSQL runs on this host";
-        }
-        ''
-          postgres_exporter tells of PostgreSQL: by its socket, as a role of its own that may read
-          statistics alone (`pg_monitor`)'';
+    postgres.enable = exporter cfg.postgresql.createLocally "whether PostgreSQL runs on this host" ''
+      postgres_exporter tells of PostgreSQL: by its socket, as a role of its own that may read
+      statistics alone (`pg_monitor`)'';
 
-    redis = exporter {
-      default = cfg.redis.createLocally;
-      text = "whether Redis runs on this host";
-    } "redis_exporter tells of the stack's Redis, by its socket";
+    redis.enable =
+      exporter cfg.redis.createLocally "whether Redis runs on this host"
+        "redis_exporter tells of the stack's Redis, by its socket";
 
-    nginx =
-      exporter
-        {
-          default = cfg.tls.enabled;
-          text = "whether nginx serves";
-        }
-        ''
-          nginx-prometheus-exporter tells of nginx, which shows its state on loopback, at
-          {option}`${at}.nginx.statusPort`''
-      // {
-        statusPort = lib.mkOption {
-          type = lib.types.port;
-          default = 8094;
-          description = "Port on loopback at which nginx shows its state.";
-        };
-      };
+    nginx.enable = exporter cfg.tls.enabled "whether nginx serves" ''
+      nginx-prometheus-exporter tells of nginx, which shows its state on loopback, at
+      {option}`${at}.nginx.statusPort`'';
+
+    nginx.statusPort = lib.mkOption {
+      type = lib.types.port;
+      default = 8094;
+      description = "Port on loopback at which nginx shows its state.";
+    };
   };
 
   config = lib.mkIf (cfg.enable && cfg.monitoring.enable) {
@@ -155,15 +141,14 @@ in
       '';
     };
 
-    systemd.services =
-      lib.mapAttrs' (name: _: lib.nameValuePair "prometheus-${name}-exporter" (bounded "256M")) active
-      // lib.optionalAttrs own.redis.enable {
-        prometheus-redis-exporter = lib.mkMerge [
-          (bounded "256M")
-          { serviceConfig.SupplementaryGroups = [ redis.group ]; }
-        ];
-      }
-      // lib.optionalAttrs own.postgres.enable {
+    systemd.services = lib.mkMerge [
+      (lib.mapAttrs' (name: _: lib.nameValuePair "prometheus-${name}-exporter" (bounded "256M")) active)
+
+      (lib.mkIf own.redis.enable {
+        prometheus-redis-exporter.serviceConfig.SupplementaryGroups = [ redis.group ];
+      })
+
+      (lib.mkIf own.postgres.enable {
         # ensureUsers knows nothing of memberships.
         aistack-postgres-exporter-role = {
           description = "aistack right of PostgreSQL's exporter to read statistics";
@@ -184,6 +169,7 @@ in
             '';
           };
         };
-      };
+      })
+    ];
   };
 }
