@@ -27,9 +27,12 @@ let
   sections = import ./sections.nix { inherit lib; };
   settingsFile = import ./settings-file.nix { inherit lib pkgs cfg; };
 
-  remoteEndpoint =
-    cfg.embeddings.endpoint != null
-    && builtins.match "https?://(127\\..*|localhost[:/].*|\\[::1].*)" cfg.embeddings.endpoint == null;
+  isElsewhere = url: builtins.match "https?://(127\\..*|localhost[:/].*|\\[::1].*)" url == null;
+  remoteEndpoint = cfg.embeddings.endpoint != null && isElsewhere cfg.embeddings.endpoint;
+  tracesElsewhere =
+    sections.reads name "tracing"
+    && cfg.monitoring.tracing.enable
+    && isElsewhere cfg.monitoring.tracing.endpoint;
   notifies =
     sections.reads name "issues"
     && lib.any (target: target != null) [
@@ -43,7 +46,8 @@ let
     && cfg.postgresql.createLocally
     && cfg.qdrant.createLocally
     && cfg.redis.url == null
-    && !remoteEndpoint;
+    && !remoteEndpoint
+    && !tracesElsewhere;
 in
 {
   # Nothing is required: a unit says itself what it cannot do without.

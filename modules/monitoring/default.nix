@@ -56,6 +56,7 @@ in
     ./probes.nix
     ./prometheus.nix
     ./scrapes.nix
+    ./tracing.nix
   ];
 
   options.services.aistack.monitoring = {

@@ -104,3 +104,4 @@ import ./scraping.nix given
 // import ./alerting.nix given
 // import ./viewing.nix given
 // import ./complaints.nix given
+// import ./tracing.nix given
