@@ -41,8 +41,8 @@ class Switch:
         self.users = True
 
 
-def choice(host: Host, wanted: Target) -> Choice:
-    return choose(wanted, [catalogue.read(host.settings.backup, "local")])
+def choice(host: Host, wanted: Target, repository: str = "local") -> Choice:
+    return choose(wanted, [catalogue.read(host.settings.backup, repository)])
 
 
 def now(host: Host) -> datetime:
@@ -65,10 +65,10 @@ def save(host: Host) -> None:
         time.sleep(0.1)
 
 
-def notes(host: Host, wanted: Target, folder: Path) -> list[int]:
+def notes(host: Host, wanted: Target, folder: Path, repository: str = "local") -> list[int]:
     """The numbers of the notes at a moment, by a restore into a folder."""
     own = host.settings.backup
-    found = choice(host, wanted)
+    found = choice(host, wanted, repository)
     restorer = Restorer(own, Switch(host))
     restorer.into(found, folder, "postgresql")
     data = folder / "postgresql"
