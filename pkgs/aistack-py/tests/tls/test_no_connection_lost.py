@@ -13,6 +13,7 @@ pytestmark = pytest.mark.anyio
 
 CONNECTIONS = 1000
 CLIENTS = 100
+RELOADS = 3
 KEPT = 50
 REQUEST = f"GET / HTTP/1.1\r\nHost: {DOMAIN}\r\n\r\n".encode()
 """The certificate is looked at by the deployer; here it is answers that count."""
@@ -86,12 +87,11 @@ async def test_a_reload_drops_nothing(nginx: Nginx) -> None:
             for number, client in enumerate(clients)
         ]
         reloads = 0
-        while sum(client.opened for client in clients) < CONNECTIONS:
+        while sum(client.opened for client in clients) < CONNECTIONS or reloads < RELOADS:
             with folder.lock():
                 assert await deployer.deploy(issue(), NOW) == "deployed"
             reloads += 1
         ended.set()
         await asyncio.gather(*tasks)  # a lost answer would be an exception
-    assert reloads >= 3
     assert all(client.answers >= 10 for client in clients)
     assert min(client.opened for client in clients[:KEPT]) >= 1
