@@ -69,11 +69,18 @@ python3Packages.buildPythonApplication {
     prometheus.cli
     python3Packages.hypothesis
     python3Packages.pytest-timeout
+    python3Packages.pytest-xdist
     python3Packages.pytestCheckHook
     python3Packages.pyyaml
     python3Packages.sentry-sdk
     redis
     restic
+  ];
+
+  # A process a core takes tests from the others when it has none left.
+  pytestFlags = [
+    "--numprocesses=auto"
+    "--dist=worksteal"
   ];
 
   disabledTestPaths = [

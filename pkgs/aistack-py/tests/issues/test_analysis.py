@@ -17,6 +17,7 @@ from aistack.settings import schema
 from aistack.stores.postgres import Postgres
 
 pytestmark = pytest.mark.anyio
+ROOT = Path(__file__).parents[4]
 WEEK = timedelta(days=7)
 SETTINGS = schema.Issues(quiet_days=14)
 
@@ -166,11 +167,11 @@ async def test_a_suggestion_fits_what_is_wrong(
     assert told.runbook == runbook
 
 
+@pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="the package's source has no docs")
 def test_every_page_that_is_named_is_there() -> None:
-    docs = Path(__file__).parents[4]
     named = [rule.runbook for rule in _RULES if rule.runbook]
     assert named
-    assert [page for page in named if not (docs / page).is_file()] == []
+    assert [page for page in named if not (ROOT / page).is_file()] == []
 
 
 async def test_the_page_has_all_and_nothing_from_elsewhere(

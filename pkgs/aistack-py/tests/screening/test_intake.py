@@ -37,3 +37,13 @@ async def test_a_file_with_a_credential_is_skipped(settings: Settings, tmp_path:
     assert "credentials (aistack-key) at line 3, column 5, offset 11" in results[1].reason
     assert key not in results[1].reason
     assert [d.path for d in stored.documents] == ["a.md", "c.md"]
+
+
+def test_pictures_beside_documents_are_no_mistake(tmp_path: Path) -> None:
+    for name in ("a.md", "deep/b.txt", "deep/c.PNG", "d.woff2", "e.unheard-of", "f.ts"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    found = [name for _, name in find_files([tmp_path])]
+    assert found == ["a.md", "deep/b.txt", "e.unheard-of", "f.ts"]
+    # One that was asked for by its name is tried, and told of.
+    assert [name for _, name in find_files([tmp_path / "deep" / "c.PNG"])] == ["c.PNG"]

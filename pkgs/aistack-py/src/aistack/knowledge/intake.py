@@ -14,6 +14,12 @@ from aistack.errors import InvalidError
 from aistack.knowledge.documents import Documents
 from aistack.knowledge.model import NewDocument
 
+_BESIDE = frozenset(
+    ".avi .avif .bmp .eot .flac .gif .ico .jpeg .jpg .mkv .mov .mp3 .mp4 .ogg .otf .png .tif .tiff"
+    " .ttf .wav .webm .webp .woff .woff2".split()
+)
+"""Endings of what lies beside documents in a folder. Not by tables of media types: to those a
+program in TypeScript is a video."""
 Outcome = Literal["created", "updated", "unchanged", "skipped"]
 
 
@@ -28,7 +34,8 @@ class FileResult(Struct, frozen=True):
 def find_files(roots: list[Path]) -> list[tuple[Path, str]]:
     """Files with the paths they get: relative to the root that they were found under.
 
-    Hidden files and folders, and links that leave the root, are passed over.
+    Hidden files and folders, links that leave the root, and below a folder pictures, sounds, videos
+    and fonts are passed over.
     """
     found: dict[str, Path] = {}
     for root in roots:
@@ -47,7 +54,7 @@ def _walk(root: Path) -> Iterator[Path]:
         for name in files:
             path = Path(folder, name)
             inside = not path.is_symlink() or path.resolve().is_relative_to(root.resolve())
-            if not name.startswith(".") and inside:
+            if not name.startswith(".") and inside and path.suffix.lower() not in _BESIDE:
                 yield path
 
 
