@@ -26,6 +26,7 @@
       nixosModules.default = ./modules;
       nixosConfigurations = import ./hosts { inherit lib self; };
       overlays.default = import ./pkgs/overlay.nix;
+      templates = import ./templates;
       packages = forEachSystem (import ./pkgs);
       apps = forEachSystem (import ./apps);
       checks = forEachSystem (import ./checks);

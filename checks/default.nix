@@ -7,11 +7,15 @@
 let
   inherit (pkgs.stdenv.hostPlatform) system;
   packages = self.packages.${system};
-  # The example host is of one platform; here it is built for each.
-  example =
-    (self.nixosConfigurations.example.extendModules {
-      modules = [ { nixpkgs.hostPlatform = lib.mkForce system; } ];
-    }).config;
+  # A host of one platform, built for each.
+  here =
+    host: (host.extendModules { modules = [ { nixpkgs.hostPlatform = lib.mkForce system; } ]; }).config;
+  example = here self.nixosConfigurations.example;
+  built = host: (here host).system.build.toplevel;
+  template = (import ../templates/host/flake.nix).outputs {
+    nixpkgs = { inherit lib; };
+    aistack = self;
+  };
   vm = import ./lib/vm.nix { inherit lib pkgs self; };
 in
 {
@@ -19,6 +23,8 @@ in
   docs = import ./docs.nix { inherit pkgs packages; };
   eval = import ./eval { inherit lib pkgs self; };
   example = example.system.build.toplevel;
+  minimal = built self.nixosConfigurations.minimal;
+  template = built template.nixosConfigurations.kb;
   formatting = import ./formatting.nix { inherit lib pkgs; };
   package = import ./package.nix { inherit (packages) aistack; };
   scripts = import ./scripts.nix {

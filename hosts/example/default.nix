@@ -21,6 +21,14 @@
     # Collections besides the six that always exist.
     collections.runbooks.description = "How we run our services";
 
+    # Secrets of your own are files that root can read. With sops-nix:
+    #   sops.secrets.aistack-admin = { };
+    #   services.aistack.adminKeyFile = config.sops.secrets.aistack-admin.path;
+    # With agenix:
+    #   age.secrets.aistack-admin.file = ./aistack-admin.age;
+    #   services.aistack.adminKeyFile = config.age.secrets.aistack-admin.path;
+    # Without any, keys are made on the host at its first start.
+
     # Backups every night, encrypted, and restored for a try every week. CHANGE: add a place off this
     # host, and keep a copy of the key there as well (docs/how-to/back-up.md).
     backups = {
