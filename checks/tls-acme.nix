@@ -15,6 +15,7 @@ in
 
     with subtest("before there is a CA, nginx serves a placeholder, and that is complained about"):
         kb.wait_for_unit("nginx.service")
+        kb.wait_for_open_port(443)
         t.assertIn("minica", issuer())
         kb.fail("systemctl start aistack-tls-renew.service")
         t.assertIn("placeholder", kb.succeed("journalctl -u aistack-tls-renew.service"))

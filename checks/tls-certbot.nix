@@ -15,6 +15,7 @@ in
 
     with subtest("before there is a CA, nginx serves a certificate of the host's own"):
         kb.wait_for_unit("nginx.service")
+        kb.wait_for_open_port(443)
         kb.wait_until_succeeds("systemctl is-failed aistack-tls-renew.service")
         t.assertIn("aistack on kb.test", issuer())
         kb.wait_until_succeeds(
