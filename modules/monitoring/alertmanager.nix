@@ -11,6 +11,7 @@ let
   at = "services.aistack.monitoring.alertmanager";
   inherit (cfg.monitoring) prometheus;
   bounded = import ./unit.nix { inherit lib; };
+  reachedAt = import ./endpoint.nix { inherit lib; };
   credentials = {
     aistack-key = cfg.hostKeys.alertmanager.file;
   }
@@ -103,14 +104,7 @@ in
       description = "Whether Alertmanager runs on this host.";
     };
 
-    endpoint = lib.mkOption {
-      type = lib.types.str;
-      readOnly = true;
-      internal = true;
-      default = "127.0.0.1:${toString own.port}";
-      defaultText = lib.literalMD "loopback and the port";
-      description = "Where this host reaches its Alertmanager.";
-    };
+    endpoint = reachedAt "its Alertmanager" own.port;
   };
 
   config = lib.mkIf (cfg.enable && cfg.monitoring.enable && own.enable) (

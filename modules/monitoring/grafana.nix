@@ -17,6 +17,7 @@ let
     ;
   hardening = import ../lib/hardening.nix { inherit lib; };
   bounded = import ./unit.nix { inherit lib; };
+  reachedAt = import ./endpoint.nix { inherit lib; };
   state = "/var/lib/aistack-grafana-secrets";
 
   fromFile = name: "$__file{/run/credentials/grafana.service/${name}}";
@@ -80,14 +81,7 @@ in
       '';
     };
 
-    endpoint = lib.mkOption {
-      type = lib.types.str;
-      readOnly = true;
-      internal = true;
-      default = "127.0.0.1:${toString own.port}";
-      defaultText = lib.literalMD "loopback and the port";
-      description = "Where this host reaches its Grafana.";
-    };
+    endpoint = reachedAt "its Grafana" own.port;
   };
 
   config = lib.mkIf (cfg.enable && cfg.monitoring.enable && own.enable) {

@@ -10,11 +10,12 @@ let
   own = cfg.monitoring.logs;
   at = "services.aistack.monitoring.logs";
   bounded = import ./unit.nix { inherit lib; };
+  reachedAt = import ./endpoint.nix { inherit lib; };
   loki = config.services.loki;
   text = builtins.toJSON;
 
-  # Alloy's own language. Labels must have few values: the unit, the level and the host. What has many,
-  # as the id of a request, stays in the line.
+  # Alloy's own language. Labels must have few values: the unit, the level and the host. The id of a
+  # request has many, and is structured metadata.
   pipeline = ''
     logging {
       level = "warn"
@@ -147,23 +148,9 @@ in
       description = "Whether Loki runs on this host.";
     };
 
-    endpoint = lib.mkOption {
-      type = lib.types.str;
-      readOnly = true;
-      internal = true;
-      default = "127.0.0.1:${toString own.port}";
-      defaultText = lib.literalMD "loopback and the port";
-      description = "Where this host reaches its Loki.";
-    };
+    endpoint = reachedAt "its Loki" own.port;
 
-    alloyEndpoint = lib.mkOption {
-      type = lib.types.str;
-      readOnly = true;
-      internal = true;
-      default = "127.0.0.1:${toString own.alloyPort}";
-      defaultText = lib.literalMD "loopback and the port";
-      description = "Where Alloy's metrics are.";
-    };
+    alloyEndpoint = reachedAt "Alloy's metrics" own.alloyPort;
   };
 
   config = lib.mkIf (cfg.enable && cfg.monitoring.enable) (

@@ -5,6 +5,7 @@ let
   own = cfg.monitoring.prometheus;
   at = "services.aistack.monitoring.prometheus";
   bounded = import ./unit.nix { inherit lib; };
+  reachedAt = import ./endpoint.nix { inherit lib; };
   remote = own.remoteWriteUrl != null;
 in
 {
@@ -60,14 +61,7 @@ in
       '';
     };
 
-    endpoint = lib.mkOption {
-      type = lib.types.str;
-      readOnly = true;
-      internal = true;
-      default = "127.0.0.1:${toString own.port}";
-      defaultText = lib.literalMD "loopback and the port";
-      description = "Where this host reaches its Prometheus.";
-    };
+    endpoint = reachedAt "its Prometheus" own.port;
 
     credentials = lib.mkOption {
       type = lib.types.attrsOf lib.types.str;

@@ -91,6 +91,18 @@ def test_every_route_is_described() -> None:
     assert not sorted(path for path in paths if path not in text)
 
 
+def test_what_the_threat_model_says_holds_a_promise_is_there() -> None:
+    page = (DOCS / "explanation" / "security.md").read_text("utf-8")
+    tests = re.findall(r"`(tests/[a-z_./]+)`", page)
+    listed = "|".join(re.findall(r"checks? ((?:`[a-z-]+`(?:, | and )?)+)", page))
+    checks = set(re.findall(r"`([a-z-]+)`", listed))
+    assert len(tests) > 5
+    assert len(checks) > 8
+    package, root = Path(__file__).parents[2], DOCS.parent
+    missing = [path for path in tests if not (package / path).exists()]
+    assert not missing + [name for name in checks if not (root / f"checks/{name}.nix").exists()]
+
+
 def commands(group: click.Group, path: str) -> Iterator[tuple[str, click.Command]]:
     context = click.Context(group)
     for name in group.list_commands(context):

@@ -11,7 +11,7 @@ _BESIDE = Path(sys.executable).parent
 def promtool(*arguments: str | Path) -> str:
     """What it says; it must be content."""
     program = shutil.which("promtool") or shutil.which("promtool", path=str(_BESIDE))
-    assert program, "promtool is missing; it is part of Debian's package prometheus"
+    assert program, "promtool is missing: scripts/get-promtool.sh, as make runs it, fetches it"
     done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

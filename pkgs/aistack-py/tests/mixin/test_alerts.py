@@ -1,9 +1,6 @@
 """Rules and alerts: each is tried, explained, and asks for nothing that nobody tells."""
 
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import click
@@ -20,6 +17,7 @@ from mixin.catalog import (
     records,
     sources,
 )
+from mixin.promtool import promtool
 
 from aistack.cli.main import main
 from aistack.issues.alertmanager import Alert as Told, Alerts, events_of
@@ -27,21 +25,12 @@ from aistack.mixin.foreign import FOREIGN, OF_EVERY_TARGET
 from aistack.mixin.rules import rules
 from aistack.monitoring.contract import SERIES
 
-BESIDE = Path(sys.executable).parent
 ALWAYS = "Watchdog"
 """It has no silent case: it fires whenever Prometheus works."""
 
 with_docs = pytest.mark.skipif(
     not DOCS.is_dir(), reason="the package's source has no docs; make check runs it with them"
 )
-
-
-def promtool(*arguments: str | Path) -> str:
-    program = shutil.which("promtool") or shutil.which("promtool", path=str(BESIDE))
-    assert program, "promtool is missing: scripts/get-promtool.sh, as make runs it, fetches it"
-    ended = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return ended.stdout
 
 
 @pytest.mark.parametrize("path", sorted(TESTS.glob("*.yaml")), ids=lambda path: path.stem)

@@ -31,7 +31,7 @@ SENTRY = "/api/"
 _UNROUTED = frozenset({0, 401, 404, 405, 413, 429, 503})
 CONSOLE = "/console"
 """The pages of the console, which has a door, and a policy for browsers, of its own."""
-_STREAM = CONSOLE + "/events"
+STREAM = CONSOLE + "/events"
 """Open for hours: no span of it would tell anything."""
 METRICS = "/metrics"
 MACHINES = PUBLIC | {METRICS}
@@ -44,7 +44,6 @@ _CSP = (b"content-security-policy", _NOTHING)
 _CSP_OF_DOCS = (b"content-security-policy", _NOTHING + b"; style-src 'unsafe-inline'")
 _NO_SNIFF = (b"x-content-type-options", b"nosniff")
 _NO_STORE = (b"cache-control", b"no-store")
-_EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
 _access = logging.getLogger("aistack.access_log")
 
 
@@ -60,7 +59,7 @@ def guards(
     branch = [Middleware(ConsoleBranch, console=console)] if console is not None else []
     return [
         Middleware(RequestId),
-        *([Middleware(Trace, passed_over=MACHINES | {_STREAM})] if tracing.on() else ()),
+        *([Middleware(Trace, passed_over=MACHINES | {STREAM})] if tracing.on() else ()),
         Middleware(AccessLog, metrics=metrics),
         Middleware(SecurityHeaders),
         Middleware(UnexpectedErrors),
@@ -124,7 +123,7 @@ class AccessLog:
         def note(message: Message) -> None:
             nonlocal status, began
             status = message["status"]
-            if any(header == _EVENTS for header in message["headers"]):
+            if scope["path"] == STREAM:
                 began = time.perf_counter()  # how long somebody looks on is no time to answer
 
         try:

@@ -3,7 +3,7 @@
 import logging
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from aistack import __version__
-from aistack.kit.tracing import Attributes, Span
+from aistack.kit.tracing import NOTHING, Attributes, Span
 
 _TIMEOUT_S = 3.0
 """For one batch, all tries: a collector that is away must not hold up a stop."""
@@ -41,9 +41,6 @@ class _Open:
         """It ends badly."""
         self._span.set_attribute("error.type", kind)
         self._span.set_status(trace.StatusCode.ERROR)
-
-
-_PASSED_OVER: AbstractContextManager[Span] = nullcontext(_Open(trace.INVALID_SPAN))
 
 
 class OtelTracer:
@@ -84,7 +81,7 @@ class OtelTracer:
     def call(self, name: str, attributes: Attributes) -> AbstractContextManager[Span]:
         """A span of what we ask of somebody, within one that is open and taken."""
         if not trace.get_current_span().is_recording():
-            return _PASSED_OVER
+            return NOTHING
         return self._span(name, trace.SpanKind.CLIENT, attributes, None)
 
     @contextmanager

@@ -59,7 +59,8 @@ class _Silent:
         """Nothing."""
 
 
-_NOTHING: AbstractContextManager[Span] = nullcontext(_Silent())
+NOTHING: AbstractContextManager[Span] = nullcontext(_Silent())
+"""A span that is none; it may be entered again and again."""
 _tracer: Tracer | None = None
 
 
@@ -106,7 +107,7 @@ def serve(
             parent. Else it is the one that is open here, if any.
         attributes: named as OpenTelemetry's semantic conventions have it.
     """
-    return _NOTHING if _tracer is None else _tracer.serve(name, carrier, attributes)
+    return NOTHING if _tracer is None else _tracer.serve(name, carrier, attributes)
 
 
 def call(name: str, attributes: Attributes) -> AbstractContextManager[Span]:
@@ -114,7 +115,7 @@ def call(name: str, attributes: Attributes) -> AbstractContextManager[Span]:
 
     What works in the background asks all the time, and nobody waits for it.
     """
-    return _NOTHING if _tracer is None else _tracer.call(name, attributes)
+    return NOTHING if _tracer is None else _tracer.call(name, attributes)
 
 
 def headers() -> dict[str, str]:

@@ -6,6 +6,7 @@ import select
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import Any, LiteralString, Protocol, Self
 
 import psycopg
@@ -204,12 +205,12 @@ class _Traced(AsyncCursor[DictRow]):
 
     async def execute(self, query: Any, *args: Any, **options: Any) -> Self:
         """Run a statement."""
-        with tracing.call(*_told(query)):
+        with tracing.call(*_told(query if isinstance(query, str) else "")):
             return await super().execute(query, *args, **options)
 
     async def executemany(self, query: Any, *args: Any, **options: Any) -> None:
         """Run a statement for each of many values."""
-        with tracing.call(*_told(query)):
+        with tracing.call(*_told(query if isinstance(query, str) else "")):
             await super().executemany(query, *args, **options)
 
 
@@ -217,9 +218,9 @@ def _cursors() -> dict[str, Any]:
     return {"cursor_factory": _Traced} if tracing.on() else {}
 
 
-def _told(query: object) -> tuple[str, dict[str, str]]:
+@lru_cache(maxsize=512)
+def _told(text: str) -> tuple[str, dict[str, str]]:
     """A span's name and attributes: ours are texts with names in the place of values."""
-    text = query if isinstance(query, str) else ""
     word = _WORD.search(_COMMENT.sub("", text[:_STATEMENT_CHARS]))
     operation = word[0].upper() if word else "STATEMENT"
     told = {"db.system.name": "postgresql", "db.operation.name": operation}

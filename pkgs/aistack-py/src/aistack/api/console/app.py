@@ -24,6 +24,7 @@ from aistack.api.console.session import PATH, Session
 from aistack.api.console.state import State
 from aistack.api.console.visit import Live, Page, Visit
 from aistack.api.endpoint import ROUTE, check_text
+from aistack.api.guards import STREAM
 from aistack.api.headers import set_headers
 from aistack.api.limits import VerifyFrom
 from aistack.errors import (
@@ -52,7 +53,6 @@ LIVE: dict[str, Live] = {
         overview.LIVE, issues.LIVE, garbage.LIVE, backups.LIVE, host.LIVE, host.HISTORY,
     )
 }  # fmt: skip
-_EVENTS = "/console/events"
 _HEADERS = (
     (
         b"content-security-policy",
@@ -118,7 +118,7 @@ class Console:
         yield Route(SIGN_IN, _named(SIGN_IN, door.show_sign_in), methods=["GET"])
         yield Route(SIGN_IN, _named(SIGN_IN, door.sign_in), methods=["POST"])
         yield Route(SIGN_OUT, _named(SIGN_OUT, door.sign_out), methods=["POST"])
-        yield Route(_EVENTS, _named(_EVENTS, self._events), methods=["GET"])
+        yield Route(STREAM, _named(STREAM, self._events), methods=["GET"])
         for page in PAGES:
             yield Route(page.path, self._server_of(page), methods=[page.method])
         yield Route(PATH.rstrip("/"), _to_the_front, methods=["GET"])
@@ -142,7 +142,7 @@ class Console:
         live = LIVE.get(request.query_params.get("page", ""))
         if live is None:
             raise NotFoundError("there is no such page")
-        await self._count(principal, f"GET {_EVENTS}")
+        await self._count(principal, f"GET {STREAM}")
         visit = self._visit(request, session, principal, {})
         return self.streams.answer(visit, live, lambda: self._door.admit(request))
 
@@ -179,7 +179,7 @@ class Console:
             raise refusal(decision)
 
     def _turned_away(self, scope: Scope) -> Response:
-        if scope["path"] == _EVENTS:
+        if scope["path"] == STREAM:
             return Response(status_code=401)
         return self._door.turn_away(Request(scope))
 

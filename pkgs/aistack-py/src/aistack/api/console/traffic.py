@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry
 
+from aistack.monitoring.contract import http
 from aistack.monitoring.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 PERIOD_S = 15.0
 HOUR_S = 3600
 _SAMPLES = int(HOUR_S / PERIOD_S) + 1
+_FAMILIES = {http.REQUESTS.name.removesuffix("_total"), http.REQUEST_SECONDS.name}
 _ASIDE = ("/health/", "/console", "/metrics")
 """Routes of those who look after the service: they would hide its users."""
 
@@ -83,12 +85,12 @@ def read(registry: CollectorRegistry, at: float) -> Sample:
     statuses = [0.0, 0.0, 0.0]
     buckets: dict[float, float] = {}
     for family in registry.collect():
-        if family.name not in ("aidb_http_requests", "aidb_http_request_duration_seconds"):
+        if family.name not in _FAMILIES:
             continue
         for sample in family.samples:
             if sample.labels.get("route", "").startswith(_ASIDE):
                 continue
-            if sample.name.endswith("requests_total"):
+            if sample.name == http.REQUESTS.name:
                 statuses[_kind(sample.labels["status"])] += sample.value
             elif sample.name.endswith("_bucket"):
                 bound = float(sample.labels["le"])
