@@ -45,6 +45,7 @@ anything, allowed = described("all"), described("positive")
 @asynccontextmanager
 async def served(own: Settings) -> AsyncIterator[tuple[ASGIApp, str]]:
     async with open_stack(own, index=False) as stack:
+        await stack.postgres._pool.wait()
         await stack.indexer.drain()
         key = await stack.keys.create(name="contract", scopes=["admin"])
         app = create_app(stack, "coordinator")
@@ -63,7 +64,10 @@ def key(
     own = Settings(
         # Nobody looks in the background: hypothesis minds who else uses the common generator.
         health=Health(interval_s=300),
-        postgres=Postgres(dsn=make_conninfo(postgres_server, dbname="coordinator"), pool_min=0),
+        # The pool draws from it for each connection that it opens: all are open before that.
+        postgres=Postgres(
+            dsn=make_conninfo(postgres_server, dbname="coordinator"), pool_min=4, pool_max=4
+        ),
         qdrant=Qdrant(url=None, path=str(tmp_path_factory.mktemp("contract") / "qdrant")),
         limits=Limits(body_bytes=65536, document_bytes=32768),
         rate_limits=RateLimits(enabled=False),

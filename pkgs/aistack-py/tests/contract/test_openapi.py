@@ -81,6 +81,7 @@ anything, allowed = described("all"), described("positive")
 @asynccontextmanager
 async def served(own: Settings) -> AsyncIterator[tuple[ASGIApp, str]]:
     async with open_stack(own, index=False) as stack:
+        await stack.postgres._pool.wait()
         new = NewDocument(path="a.md", source=b"# A\n\nsome text")
         await stack.documents.put(LOCAL_OPERATOR, "nixos_docs", new)
         await stack.indexer.drain()
@@ -101,7 +102,10 @@ def key(
     own = Settings(
         # Nobody looks in the background: hypothesis minds who else uses the common generator.
         health=Health(interval_s=300),
-        postgres=Postgres(dsn=make_conninfo(postgres_server, dbname="contract"), pool_min=0),
+        # The pool draws from it for each connection that it opens: all are open before that.
+        postgres=Postgres(
+            dsn=make_conninfo(postgres_server, dbname="contract"), pool_min=4, pool_max=4
+        ),
         qdrant=Qdrant(url=None, path=str(tmp_path_factory.mktemp("contract") / "qdrant")),
         limits=Limits(body_bytes=65536, document_bytes=32768),
         rate_limits=RateLimits(enabled=False),  # or most answers would be 429
