@@ -7,19 +7,20 @@ MB of random words (not with all of them repeated: it must not compress to nothi
 the only repository. There is no index: its snapshots are what Qdrant makes of them.
 
 By hand: pgbackrest backup, restic backup of a small folder, pg_dump into restic; then pgbackrest
-restore. Ours: `aistack backup run --type full` with its logical dump, `aistack restore --into`,
-`aistack backup drill`.
+restore, in turns with ours. Ours: `aistack backup run --type full` with its logical dump,
+`aistack restore --into`, `aistack backup drill`.
 """
 
 import argparse
 import os
 import random
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import anyio
@@ -34,6 +35,7 @@ from aistack.settings.schema import Backup, Repository
 
 ROWS_A_MB = 400
 WORDS = 300
+ROUNDS = 5
 
 
 def main() -> None:
@@ -79,18 +81,33 @@ def measure(home: Path, server: EmbeddedPostgres, megabytes: int) -> None:
     run = timed("aistack backup run", lambda: call(*aistack, "backup", "run", "--type", "logical"))
     print(f"  ratio {run / by_hand:.2f}")
 
-    def restore_by_hand() -> None:
-        backrest = PgBackRest(hand, home / "bare-restored")
-        newest = backrest.contents("local").physical[-1]
-        backrest.restore("local", newest.label, ["--type=default"], archiving=False)
-
-    (home / "bare-restored").mkdir()
-    process.give(home / "bare-restored", user)
-    bare_s = timed("pgbackrest restore", restore_by_hand)
-    into = str(home / "restored")
-    our_s = timed("aistack restore --into", lambda: call(*aistack, "restore", "--into", into))
-    print(f"  throughput {bare_s / our_s:.2f} of pgBackRest's")
+    restores(home, ours, user, aistack)
     timed("aistack backup drill", lambda: call(*aistack, "backup", "drill"))
+
+
+def restores(home: Path, own: Backup, user: process.User | None, aistack: Sequence[str]) -> None:
+    """Both ways from one repository, in turns; each begins when the disk has written all before."""
+    backrest = PgBackRest(own, home / "bare-restored")
+    newest = backrest.contents("local").physical[-1].label
+    into = home / "restored"
+
+    def by_hand() -> None:
+        backrest.restore("local", newest, ["--type=default"], archiving=False)
+
+    ratios = []
+    for _ in range(ROUNDS):
+        (home / "bare-restored").mkdir()
+        process.give(home / "bare-restored", user)
+        os.sync()
+        bare_s = timed("pgbackrest restore", by_hand)
+        shutil.rmtree(home / "bare-restored")
+        os.sync()
+        our_s = timed(
+            "aistack restore --into", lambda: call(*aistack, "restore", "--into", str(into))
+        )
+        shutil.rmtree(into)
+        ratios.append(bare_s / our_s)
+    print(f"  throughput {statistics.median(ratios):.2f} of pgBackRest's")
 
 
 def bare(home: Path, own: Backup, dsn: str, user: process.User | None) -> None:

@@ -110,6 +110,11 @@ class Restic:
         """All files of a snapshot, read back against their hashes."""
         self._call(["restore", "--no-lock", snapshot, "--target", str(into), "--verify"], _LONG_S)
 
+    def pour(self, snapshot: str, file: str, consumer: Sequence[str | Path]) -> None:
+        """Give one file of a snapshot to a program's standard input; no disk is in between."""
+        producer = self._line(["dump", "--no-lock", snapshot, file])
+        process.feed(producer, consumer, _LONG_S, self._user(), self._environment())
+
     def forget(self, snapshots: Sequence[str]) -> None:
         """Delete snapshots, and the data that none other needs."""
         if snapshots:

@@ -14,7 +14,7 @@ import msgspec
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from aistack.embedded.postgres import find_binaries
+from aistack.embedded.postgres import find_binaries, server_major
 from aistack.errors import UnavailableError
 from aistack.kit import process
 from aistack.settings.schema import Qdrant
@@ -22,6 +22,7 @@ from aistack.settings.schema import Qdrant
 FETCH = 'pgbackrest --no-config archive-get %f "%p"'
 """restore_command of what is restored for `postgres` here: its environment has the rest."""
 _START_S = 3600
+_SUMMARIES_SINCE = 17
 _LOOK_S = 0.1
 _LOG_LINES = 5
 
@@ -61,10 +62,16 @@ def postgres(data: Path, dsn: str, environment: dict[str, str]) -> Iterator[str]
             "unix_socket_directories": str(folder),
             "shared_buffers": "128MB",
             "fsync": "off",
+            "full_page_writes": "off",
+            "wal_level": "minimal",
+            "max_wal_senders": "0",
+            "maintenance_work_mem": "256MB",
             "autovacuum": "off",
             # In a sandbox without memory that is written and run, its first large query would die.
             "jit": "off",
         }
+        if int(server_major()) >= _SUMMARIES_SINCE:
+            settings["summarize_wal"] = "off"  # which WAL of this level cannot have
         _write(folder / "postgresql.conf", "", user)
         _write(folder / "pg_hba.conf", "local all all trust\n", user)
         _write(folder / "pg_ident.conf", "", user)
