@@ -24,6 +24,7 @@ missing_packages() {
   have chromedriver || echo chromium-driver
   have restic || echo restic
   have pgbackrest || echo pgbackrest
+  compgen -G "/usr/lib/*/faketime/libfaketime.so.1" >/dev/null || echo faketime
   have make || echo make
   have setpriv || echo util-linux
 }

@@ -8,74 +8,15 @@ from pathlib import Path
 import psycopg
 import pytest
 from backup_host import Host
+from restoring import Switch, choice, note, notes, now, save
 
-from aistack.backup import catalogue, restore, scratch
-from aistack.backup.pgbackrest import PgBackRest
+from aistack.backup import catalogue, restore
 from aistack.backup.restore import Restorer
 from aistack.backup.table import dump_table
-from aistack.backup.target import Choice, Target, choose, target
+from aistack.backup.target import Target, target
 from aistack.errors import ConfigError, ConflictError, InvalidError, NotFoundError, UnavailableError
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-
-
-class Switch:
-    """The server of a test instead of a host's units."""
-
-    def __init__(self, host: Host) -> None:
-        self._host = host
-        self.users = True
-
-    def stop(self) -> None:
-        self.users = False
-        self._host.stop()
-
-    def start_server(self) -> None:
-        # A server that recovers is not waited for, as with systemctl --no-block.
-        try:
-            self._host.start()
-        except UnavailableError:
-            self._host.server.stop()
-
-    def start_users(self) -> None:
-        self.users = True
-
-
-def choice(host: Host, wanted: Target, repository: str = "local") -> Choice:
-    return choose(wanted, [catalogue.read(host.settings.backup, repository)])
-
-
-def now(host: Host) -> datetime:
-    found = host.sql("select clock_timestamp()")[0][0]
-    assert isinstance(found, datetime)
-    return found
-
-
-def note(host: Host, number: int) -> None:
-    host.sql("insert into notes values (%s, 'written later')", number)
-
-
-def save(host: Host) -> None:
-    """What was written so far reaches the repository."""
-    (name,) = host.sql("select pg_walfile_name(pg_switch_wal())")[0]
-    backrest = PgBackRest(host.settings.backup)
-    until = time.monotonic() + 20
-    while (backrest.contents("local").last_wal or "") < str(name):
-        assert time.monotonic() < until
-        time.sleep(0.1)
-
-
-def notes(host: Host, wanted: Target, folder: Path, repository: str = "local") -> list[int]:
-    """The numbers of the notes at a moment, by a restore into a folder."""
-    own = host.settings.backup
-    found = choice(host, wanted, repository)
-    restorer = Restorer(own, Switch(host))
-    restorer.into(found, folder, "postgresql")
-    data = folder / "postgresql"
-    environment = PgBackRest(own, data).environment()
-    with scratch.postgres(data, own.dsn, environment) as dsn, psycopg.connect(dsn) as connection:
-        rows = connection.execute("select id from notes order by id").fetchall()
-    return [row[0] for row in rows]
 
 
 def test_to_the_second_between_two_writes(host: Host, tmp_path: Path) -> None:
