@@ -35,6 +35,7 @@ python3Packages.buildPythonApplication {
   dependencies = [
     python3Packages.click
     python3Packages.cryptography
+    python3Packages.httpcore
     python3Packages.httptools
     python3Packages.httpx
     python3Packages.jinja2

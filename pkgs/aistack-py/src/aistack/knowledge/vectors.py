@@ -216,7 +216,7 @@ class Vectors:
                 models.QueryRequest(query=dense, using="dense", filter=conditions, limit=limit)
             )
         try:
-            answers = await self._qdrant.run(lambda c: c.query_batch_points(index, requests))
+            answers = await self._qdrant.query(index, requests)
         except (UnexpectedResponse, ValueError) as exc:
             if isinstance(exc, UnexpectedResponse) and exc.status_code != NOT_FOUND:
                 raise
@@ -224,7 +224,7 @@ class Vectors:
         legs = []
         for answer in answers:
             # Ties in a fixed order: pages must not depend on how the engine happened to walk.
-            ranked = sorted(answer.points, key=lambda p: (-p.score, str(p.id)))
+            ranked = sorted(answer, key=lambda p: (-p.score, str(p.id)))
             legs.append(Leg([str(p.id) for p in ranked], [p.score for p in ranked]))
         return legs
 

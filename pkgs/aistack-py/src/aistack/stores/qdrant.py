@@ -5,12 +5,15 @@ import logging
 import shutil
 import threading
 import warnings
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import httpcore
 import httpx
-from qdrant_client import AsyncQdrantClient
+import msgspec
+from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from aistack.errors import UnavailableError
@@ -18,6 +21,7 @@ from aistack.kit import tracing
 from aistack.kit.tasks import heed_cancellation
 from aistack.settings import schema
 from aistack.settings.load import read_secret
+from aistack.stores.qdrant_queries import KEEP_S, Queries, Scored
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +29,8 @@ T = TypeVar("T")
 Call = Callable[[AsyncQdrantClient], Coroutine[Any, Any, T]]
 
 HTTP_SERVER_ERROR = 500
+_CONNECTIONS = httpx.Limits(max_keepalive_connections=32, keepalive_expiry=KEEP_S)
+"""Kept, which qdrant-client by itself does not do on loopback."""
 
 
 class Qdrant:
@@ -37,6 +43,7 @@ class Qdrant:
     def __init__(self, settings: schema.Qdrant) -> None:
         self._settings = settings
         self._client: AsyncQdrantClient | None = None
+        self._queries: Queries | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._opening = asyncio.Lock()
@@ -62,15 +69,18 @@ class Qdrant:
             self._thread.start()
             self._client = await asyncio.to_thread(self._local_client)
             return
-        key_file = self._settings.api_key_file
+        key_file, url = self._settings.api_key_file, self._settings.url or ""
+        key = read_secret(key_file, "qdrant.api_key_file") if key_file else None
+        self._queries = Queries(url, key, self._settings.timeout_s)
         with warnings.catch_warnings():
             # "Api key is used with an insecure connection": loopback, or the operator's choice.
             warnings.simplefilter("ignore", UserWarning)
             self._client = AsyncQdrantClient(
-                url=self._settings.url,
-                api_key=read_secret(key_file, "qdrant.api_key_file") if key_file else None,
+                url=url,
+                api_key=key,
                 timeout=max(1, round(self._settings.timeout_s)),
                 check_compatibility=False,  # asks the server from the constructor
+                limits=_CONNECTIONS,
             )
 
     def _local_client(self) -> AsyncQdrantClient:
@@ -93,6 +103,9 @@ class Qdrant:
         if self._client is not None:
             client, self._client = self._client, None
             await self._dispatch(client.close())
+        if self._queries is not None:
+            queries, self._queries = self._queries, None
+            await queries.close()
         if self._loop is not None and self._thread is not None:
             self._loop.call_soon_threadsafe(self._loop.stop)
             await asyncio.to_thread(self._thread.join)
@@ -101,25 +114,42 @@ class Qdrant:
 
     async def run(self, call: Call[T]) -> T:
         """Await ``call(client)``; raises `UnavailableError` where the server does not answer."""
-        if self.broken:
-            raise UnavailableError("the index does not answer")
+        self._refuse_if_broken()
         return await self._run(call)
 
-    async def _run(self, call: Call[T]) -> T:
-        async with self._opening:
-            if self._client is None:
-                await self._open()
+    async def query(
+        self, index: str, requests: Sequence[models.QueryRequest]
+    ) -> list[list[Scored]]:
+        """The points that each search finds, in one round trip, in the engine's order."""
+        self._refuse_if_broken()
+        client = await self._opened()
+        with _translated(), tracing.call(*_told("Vectors.search")):
+            if self._queries is None:
+                answers = await self._dispatch(client.query_batch_points(index, requests))
+                found = [[Scored(str(p.id), p.score) for p in answer.points] for answer in answers]
+            else:
+                found = await self._queries.ask(index, requests)
+        heed_cancellation()
+        return found
+
+    def _refuse_if_broken(self) -> None:
+        if self.broken:
+            raise UnavailableError("the index does not answer")
+
+    async def _opened(self) -> AsyncQdrantClient:
+        if self._client is None:
+            async with self._opening:
+                if self._client is None:
+                    await self._open()
         if self._client is None:
             raise UnavailableError("the index is closed")
-        try:
-            with tracing.call(*_told(call)):
-                answer = await self._dispatch(call(self._client))
-        except (ResponseHandlingException, httpx.TransportError) as exc:
-            raise UnavailableError("the index does not answer") from exc
-        except UnexpectedResponse as exc:
-            if (exc.status_code or 0) >= HTTP_SERVER_ERROR or exc.status_code in {401, 403}:
-                raise UnavailableError("the index refuses to answer") from exc
-            raise
+        return self._client
+
+    async def _run(self, call: Call[T]) -> T:
+        client = await self._opened()
+        name = getattr(call, "__qualname__", "").partition(".<locals>")[0] or "call"
+        with _translated(), tracing.call(*_told(name)):
+            answer = await self._dispatch(call(client))
         heed_cancellation()
         return answer
 
@@ -133,7 +163,26 @@ class Qdrant:
         await self._run(lambda client: client.get_collections())
 
 
-def _told(call: Call[Any]) -> tuple[str, dict[str, str]]:
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn errors about the connection and the server's health into ours."""
+    try:
+        yield
+    except (
+        ResponseHandlingException,
+        httpx.TransportError,
+        httpcore.TimeoutException,
+        httpcore.NetworkError,
+        httpcore.ProtocolError,
+        msgspec.DecodeError,
+    ) as exc:
+        raise UnavailableError("the index does not answer") from exc
+    except UnexpectedResponse as exc:
+        if (exc.status_code or 0) >= HTTP_SERVER_ERROR or exc.status_code in {401, 403}:
+            raise UnavailableError("the index refuses to answer") from exc
+        raise
+
+
+def _told(name: str) -> tuple[str, dict[str, str]]:
     """A span's name and attributes: who asks says what is asked."""
-    name = getattr(call, "__qualname__", "").partition(".<locals>")[0] or "call"
     return f"qdrant {name}", {"db.system.name": "qdrant", "db.operation.name": name}
