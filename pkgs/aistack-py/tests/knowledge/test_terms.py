@@ -1,8 +1,8 @@
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 from aistack.knowledge import bm25
 from aistack.knowledge.fuse import RRF_K, WINDOWS, fuse
-from aistack.knowledge.terms import terms, vocabulary
+from aistack.knowledge.terms import present, terms, vocabulary
 
 
 def test_code_identifiers_are_found_whole_and_by_part() -> None:
@@ -54,3 +54,26 @@ def test_fusion_is_the_sum_of_reciprocal_ranks() -> None:
 @given(st.text())
 def test_the_vocabulary_is_what_is_counted(text: str) -> None:
     assert vocabulary(text) == set(terms(text))
+
+
+_ENDINGS = (
+    "s es ies ied ing edly ly y ily ility ively ization ational iveness e ed eed al li er".split()
+)
+_words = st.builds(
+    lambda *parts: "".join(parts),
+    st.sampled_from(["h", "sk", "d", "hop", "Poss", "relat", "git.core", "max_", "HTTPServ", "İ"]),
+    st.text("abeilsty", max_size=4),
+    st.sampled_from(_ENDINGS),
+)
+_texts = st.lists(_words | st.sampled_from(["to", "be", "a.b.c", "c++"]), max_size=12).map(" ".join)
+
+
+@given(_texts, _texts, st.sampled_from([" ", "\n", "\u2003"]))
+@example("die", "dying", " ")
+@example("to be", "to be", " ")
+@example("to", "to go", " ")
+@example("sky happiness", "skies happy", "\n")
+def test_a_few_terms_are_covered_as_by_all_words(question: str, text: str, space: str) -> None:
+    asked, text = terms(question), text.replace(" ", space)
+    known = bm25.coverage(asked, vocabulary(text))
+    assert bm25.coverage(asked, present(asked, text)) == known

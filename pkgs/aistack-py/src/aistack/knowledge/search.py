@@ -23,7 +23,7 @@ from aistack.knowledge import bm25
 from aistack.knowledge.embed import Embedder, Vector
 from aistack.knowledge.fuse import WINDOWS, fuse
 from aistack.knowledge.model import Hit, Query, SearchPage, Signals, Total
-from aistack.knowledge.terms import terms, vocabulary
+from aistack.knowledge.terms import present, terms
 from aistack.knowledge.vectors import Vectors
 from aistack.monitoring.metrics import Metrics
 from aistack.screening.screen import Screen
@@ -339,6 +339,6 @@ def _name(principal: Principal, query: Query) -> bytes:
 def _score(plan: _Plan, row: Row, cosine: dict[str, float]) -> float:
     covered = 0.0
     if plan.mode != "dense":
-        passage = vocabulary(f"{row['title']}\n{row['heading']}\n{row['text']}")
-        covered = bm25.coverage(plan.terms, passage)
+        passage = f"{row['title']}\n{row['heading']}\n{row['text']}"
+        covered = bm25.coverage(plan.terms, present(plan.terms, passage))
     return max(covered, min(1.0, max(0.0, cosine.get(row["chunk_id"], 0.0))))

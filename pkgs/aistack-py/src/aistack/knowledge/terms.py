@@ -8,6 +8,7 @@ its parts, so that both find it.
 import re
 import zlib
 from collections import Counter
+from collections.abc import Collection
 from functools import lru_cache
 from itertools import chain
 
@@ -17,6 +18,9 @@ _WORD = re.compile(r"\w+(?:[.:/@-]+\w+)*(?:\+\+|#)?")
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\dA-Za-z_]+")
 _MAX_TERM = 80
 """Characters of the longest term: beyond it stand hashes and encoded data, which nobody types."""
+
+_FEW = 8
+"""Terms up to which looking for each is cheaper than reading all words."""
 
 STOPWORDS = frozenset(
     "a an and are as at be but by can do does for from had has have how i if in into is it its me "
@@ -38,6 +42,43 @@ def vocabulary(text: str) -> set[str]:
     """The terms that occur, more cheaply than counting them."""
     words = set(_WORD.findall(text))
     return set(chain.from_iterable(map(_expanded, words))) or {word.lower() for word in words}
+
+
+def present(wanted: Collection[str], text: str) -> Collection[str]:
+    """Those of the wanted terms, or more, that occur in a text: `vocabulary`, for a few terms.
+
+    It reads those words only that may give one of them.
+    """
+    lowered = text.lower()
+    if len(wanted) > _FEW or len(lowered) != len(text):  # else places in one were not the other's
+        return vocabulary(text)
+    found = [term for term in wanted if _occurs(term, text, lowered)]
+    return found or vocabulary(text)  # which knows what a text of stop words alone has
+
+
+def _occurs(term: str, text: str, lowered: str) -> bool:
+    root = _root(term)
+    at = lowered.find(root)
+    while at >= 0:
+        # A word is within one line and has no space in it.
+        begin = max(text.rfind(" ", 0, at), text.rfind("\n", 0, at)) + 1
+        ends = [end for end in (text.find(" ", at), text.find("\n", at)) if end >= 0]
+        end = min(ends, default=len(text))
+        if any(term in _expanded(word) for word in _WORD.findall(text[begin:end])):
+            return True
+        at = lowered.find(root, end)
+    return False
+
+
+def _root(term: str) -> str:
+    """What every word that gives this term has in it, in lower case.
+
+    A stem is the beginning of its word, but for its last letter where that is one of four ("happi",
+    "ski", "hope", "possibl"), and for short ones in -ie ("dying", "die").
+    """
+    if len(term) == 3 and term.endswith("ie"):
+        return term[:1]
+    return term[:-1] if len(term) > 1 and term[-1] in "eily" else term
 
 
 def term_id(term: str) -> int:
