@@ -12,9 +12,12 @@ import msgspec
 from mcp import types
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
+from mcp.server.streamable_http import MCP_PROTOCOL_VERSION_HEADER
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-from mcp.server.transport_security import TransportSecuritySettings
+from mcp.server.transport_security import TransportSecurityMiddleware, TransportSecuritySettings
 from mcp.shared.exceptions import McpError
+from mcp.shared.version import SUPPORTED_PROTOCOL_VERSIONS
+from mcp.types import DEFAULT_NEGOTIATED_VERSION
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -22,14 +25,10 @@ from starlette.types import Message, Receive, Scope as AsgiScope, Send
 
 import aistack
 from aistack.access.model import Principal
-from aistack.api import problems
-from aistack.api.endpoint import PRINCIPAL, ROUTE, check_text
-from aistack.api.limits import MCP_ROUTE, charge_tool
-from aistack.api.mcp_tools import Tool, bounded, document_part, schema
-from aistack.api.query import count_refused
+from aistack.api.endpoint import PRINCIPAL, ROUTE
+from aistack.api.mcp_calls import Calls, Outcome, answer, plain_call
+from aistack.api.mcp_tools import Tool, document_part, schema
 from aistack.errors import AistackError, InvalidError, NotFoundError, UnauthenticatedError
-from aistack.kit import tracing
-from aistack.knowledge.model import Query
 from aistack.settings.schema import Server as ServerSettings
 
 if TYPE_CHECKING:
@@ -52,6 +51,9 @@ class Mounted:
     def __init__(self, stack: Stack, service: Service) -> None:
         self._stack = stack
         self._service = service
+        self._calls = Calls(stack, service.tools)
+        self._security = security(service.server(stack.settings))
+        self._headers = TransportSecurityMiddleware(self._security)
         self._manager: StreamableHTTPSessionManager | None = None
         # POST alone: without sessions there is nothing to stream by GET or to DELETE.
         self.route = Route(PATH, self, methods=["POST"], name="mcp")
@@ -60,10 +62,10 @@ class Mounted:
     async def run(self) -> AsyncIterator[None]:
         """Serve until the context ends; a new manager each time, as the SDK wants."""
         manager = StreamableHTTPSessionManager(
-            _server(self._stack, self._service, None),
+            _server(self._stack, self._service, self._calls, None),
             json_response=True,
             stateless=True,
-            security_settings=security(self._service.server(self._stack.settings)),
+            security_settings=self._security,
         )
         async with manager.run():
             self._manager = manager
@@ -78,11 +80,31 @@ class Mounted:
         if self._manager is None:
             msg = "the app's lifespan has not been entered"
             raise RuntimeError(msg)
-        body = await Request(scope, receive).body()
+        request = Request(scope, receive)
+        body = await request.body()
         if not _readable(body):
             await _unreadable()(scope, receive, send)
             return
-        await self._manager.handle_request(scope, _again(body, receive), send)
+        principal, call = scope.get(PRINCIPAL), plain_call(body)
+        if call is None or principal is None or not await self._takes(request):
+            await self._manager.handle_request(scope, _again(body, receive), send)
+            return
+        message = await answer(self._calls, call, principal, scope)
+        await Response(message, media_type="application/json")(scope, receive, send)
+
+    async def _takes(self, request: Request) -> bool:
+        """Whether the SDK would take a request with these headers."""
+        of = request.headers
+        return (
+            of.get("content-type", "").partition(";")[0].strip() == "application/json"
+            and any(
+                part.strip().startswith("application/json")
+                for part in of.get("accept", "").split(",")
+            )
+            and of.get(MCP_PROTOCOL_VERSION_HEADER, DEFAULT_NEGOTIATED_VERSION)
+            in SUPPORTED_PROTOCOL_VERSIONS
+            and await self._headers.validate_request(request, is_post=True) is None
+        )
 
 
 def _readable(body: bytes) -> bool:
@@ -123,7 +145,7 @@ def _again(body: bytes, receive: Receive) -> Receive:
 
 async def run_stdio(stack: Stack, service: Service, principal: Principal) -> None:
     """Serve one client over standard input and output, on behalf of the principal."""
-    server = _server(stack, service, principal)
+    server = _server(stack, service, Calls(stack, service.tools), principal)
     async with stdio_server() as (read, write):
         await server.run(read, write, server.create_initialization_options())
 
@@ -139,11 +161,13 @@ def security(settings: ServerSettings) -> TransportSecuritySettings:
     )
 
 
-def _server(stack: Stack, service: Service, fixed: Principal | None) -> Server[Any, Any]:
+def _server(
+    stack: Stack, service: Service, calls: Calls, fixed: Principal | None
+) -> Server[Any, Any]:
     server: Server[Any, Any] = Server(
         "aistack", version=aistack.__version__, instructions=service.instructions
     )
-    own = _Handlers(stack, service, server, fixed)
+    own = _Handlers(stack, calls, server, fixed)
     # Set by hand: the SDK's decorators are untyped and would check all schemas a second time.
     server.request_handlers.update(
         {
@@ -163,12 +187,12 @@ class _Handlers:
     def __init__(
         self,
         stack: Stack,
-        service: Service,
+        calls: Calls,
         server: Server[Any, Any],
         fixed: Principal | None,
     ) -> None:
         self._stack = stack
-        self._tools = {tool.name: tool for tool in service.tools}
+        self._calls = calls
         self._server = server
         self._fixed = fixed
 
@@ -184,35 +208,27 @@ class _Handlers:
     async def list_tools(self, _request: types.ListToolsRequest) -> types.ListToolsResult:
         principal = self._caller()
         return types.ListToolsResult(
-            tools=[described(tool) for tool in self._tools.values() if principal.allows(tool.scope)]
+            tools=[
+                described(tool)
+                for tool in self._calls.tools.values()
+                if principal.allows(tool.scope)
+            ]
         )
 
     async def call_tool(self, request: types.CallToolRequest) -> types.CallToolResult:
-        name = request.params.name if request.params.name in self._tools else "_OTHER"
-        told = {"mcp.method.name": "tools/call", "gen_ai.tool.name": name}
-        with tracing.serve(f"tools/call {name}", _carrier(request.params.meta), told) as span:
-            result = await self._call_tool(request)
-            if result.isError:
-                span.fail("tool_error")
-            return result
-
-    async def _call_tool(self, request: types.CallToolRequest) -> types.CallToolResult:
         try:
             principal = self._caller()
-            tool = self._tools.get(request.params.name)
-            asked = None if self._fixed else self._server.request_context.request
-            await charge_tool(
-                self._stack,
-                asked.scope if asked else None,
-                principal,
-                writes=tool is not None and tool.scope != "read",
-                route=tool.route if tool is not None and tool.route else MCP_ROUTE,
-            )
-            return await _call(self._stack, principal, tool, request.params.arguments or {})
-        except AistackError as exc:
-            where = f" (at {exc.pointer})" if exc.pointer else ""
-            content = types.TextContent(type="text", text=exc.detail + where)
-            return types.CallToolResult(content=[content], isError=True)
+        except UnauthenticatedError as exc:
+            return _result(Outcome(exc.detail))
+        params, asked = (
+            request.params,
+            None if self._fixed else self._server.request_context.request,
+        )
+        meta = (params.meta.model_extra if params.meta is not None else None) or {}
+        scope = asked.scope if asked else None
+        return _result(
+            await self._calls.call(params.name, params.arguments or {}, principal, scope, meta)
+        )
 
     async def list_resources(
         self, _request: types.ListResourcesRequest
@@ -250,14 +266,13 @@ class _Handlers:
         return types.ReadResourceResult(contents=[content])
 
 
-def _carrier(meta: types.RequestParams.Meta | None) -> dict[str, str]:
-    """W3C's context, which a client may send beside the arguments of a call."""
-    found = (meta.model_extra if meta is not None else None) or {}
-    return {
-        name: value
-        for name in ("traceparent", "tracestate")
-        if isinstance(value := found.get(name), str)
-    }
+def _result(outcome: Outcome) -> types.CallToolResult:
+    raw = outcome.structured
+    return types.CallToolResult(
+        content=[types.TextContent(type="text", text=outcome.text)],
+        structuredContent=None if raw is None else msgspec.json.decode(raw),
+        isError=raw is None,
+    )
 
 
 def described(tool: Tool) -> types.Tool:
@@ -275,33 +290,6 @@ def described(tool: Tool) -> types.Tool:
             openWorldHint=False,
         ),
     )
-
-
-async def _call(
-    stack: Stack, principal: Principal, tool: Tool | None, arguments: dict[str, Any]
-) -> types.CallToolResult:
-    if tool is None or not principal.allows(tool.scope):
-        raise NotFoundError("no such tool")
-    try:
-        wanted = _arguments(tool, arguments)
-    except InvalidError as exc:
-        if tool.input is Query:
-            count_refused(stack, exc)
-        raise
-    answer = await tool.handler(stack, principal, wanted)
-    # Twice the bound of a search's texts: its answer holds paths, titles and metadata too.
-    value = bounded(answer.value, 2 * stack.settings.limits.result_bytes)
-    return types.CallToolResult(
-        content=[types.TextContent(type="text", text=answer.text)], structuredContent=value
-    )
-
-
-def _arguments(tool: Tool, arguments: dict[str, Any]) -> Any:
-    check_text(arguments)
-    try:
-        return msgspec.convert(arguments, tool.input)
-    except msgspec.ValidationError as exc:
-        raise problems.from_validation(exc) from exc
 
 
 def _answering(

@@ -253,10 +253,9 @@ def schema(kind: type[Struct]) -> dict[str, Any]:
     return {**root, "$defs": parts} if parts else root
 
 
-def bounded(value: Struct, limit: int) -> dict[str, Any]:
-    """The value as JSON types; raises `TooLargeError` above ``limit`` bytes of JSON."""
+def bounded(value: Struct, limit: int) -> bytes:
+    """The value as JSON; raises `TooLargeError` above ``limit`` bytes."""
     raw = msgspec.json.encode(value)
     if len(raw) > limit:
         raise TooLargeError("the answer is too large; ask for less at once")
-    plain: dict[str, Any] = msgspec.json.decode(raw)
-    return plain
+    return raw
