@@ -67,7 +67,7 @@ class Embedder:
         self._settings = settings
         self._redis = redis
         self._client: httpx.AsyncClient | None = None
-        self._questions: OrderedDict[str, Vector] = OrderedDict()
+        self._questions: OrderedDict[str, bytes] = OrderedDict()
 
     @property
     def enabled(self) -> bool:
@@ -141,13 +141,14 @@ class Embedder:
         name = f"aistack:embedding:{text_hash(self.model or '', text).hex()}"
         if name in self._questions:
             self._questions.move_to_end(name)
-            return self._questions[name]
+            return unpack(self._questions[name])
         packed = await self._redis.get(name)
         vector = unpack(packed) if packed else []
-        if len(vector) != self._settings.dimension:
+        if packed is None or len(vector) != self._settings.dimension:
             vector = await self._ask_one(text)
-            await self._redis.set(name, pack(vector), ttl_s=_QUESTION_TTL_S)
-        self._questions[name] = vector
+            packed = pack(vector)
+            await self._redis.set(name, packed, ttl_s=_QUESTION_TTL_S)
+        self._questions[name] = packed  # as lists of numbers they would take 8 times the memory
         if len(self._questions) > _QUESTIONS_KEPT:
             self._questions.popitem(last=False)
         return vector
