@@ -8,10 +8,11 @@ PYTHON ?= python3
 ARGS ?=
 root := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))
 package := pkgs/aistack-py
+load := $(package)/benchmarks/load
 stamp := .venv/.installed
 bin := $(root).venv/bin
 
-.PHONY: help demo check lint types test format options clean
+.PHONY: help demo check lint types test load format options clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +31,12 @@ types: $(stamp) ## mypy
 
 test: $(stamp) ## the tests (ARGS: more options of pytest)
 	cd $(package) && $(bin)/python -m pytest $(ARGS)
+
+load: $(stamp) ## measure under load, beside the bare engine and mcp-server-qdrant (ARGS=--minutes=12)
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -r $(load)/requirements.txt
+	@test -x .venv/rival/bin/python || $(PYTHON) -m venv .venv/rival
+	@.venv/rival/bin/python -m pip install --quiet --disable-pip-version-check -r $(load)/rival.txt
+	@.venv/bin/python $(load) --rival $(root).venv/rival/bin/python $(ARGS)
 
 format: $(stamp) ## put the code into its one format
 	cd $(package) && $(bin)/ruff check --fix . && $(bin)/ruff format .
