@@ -26,6 +26,7 @@ in
   minimal = built self.nixosConfigurations.minimal;
   template = built template.nixosConfigurations.kb;
   formatting = import ./formatting.nix { inherit lib pkgs; };
+  manual = import ./manual.nix { inherit pkgs packages; };
   package = import ./package.nix { inherit (packages) aistack; };
   scripts = import ./scripts.nix {
     inherit lib pkgs;

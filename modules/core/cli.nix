@@ -72,7 +72,7 @@ let
     text = ''
       case "''${1:-} ''${2:-}" in
         # Nothing of ours needs a service for these.
-        " "* | "-h "* | "--help "* | "--version "* | "config "* | "mixin "* | "keys generate" | "backup key-generate")
+        " "* | "-h "* | "--help "* | "--version "* | "config "* | "mixin "* | "manual "* | "keys generate" | "backup key-generate")
           exec ${lib.getExe cfg.package} "$@"
           ;;
     ''
@@ -121,7 +121,7 @@ in
   config = lib.mkIf cfg.enable {
     environment.systemPackages = [
       (lib.hiPrio command)
-      # Shell completions.
+      # Shell completions and manual pages.
       cfg.package
     ];
   };
