@@ -99,7 +99,7 @@ let
         echo "aistack: run this as root: the stack's credentials are root's (sudo aistack ...)" >&2
         exit 77
       fi
-      if ! runuser -u "$user" -- test -x .; then
+      if ! runuser -u "$user" -- test -x "$PWD"; then
         echo "aistack: the user $user cannot enter $PWD: relative paths begin at /" >&2
         cd /
       fi
