@@ -52,4 +52,5 @@ in
   switch = vm ./switch.nix;
   tls-acme = vm ./tls-acme.nix;
   tls-certbot = vm ./tls-certbot.nix;
+  tutorial = vm (import ./tutorial.nix { inherit self; });
 }
