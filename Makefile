@@ -12,7 +12,7 @@ load := $(package)/benchmarks/load
 stamp := .venv/.installed
 bin := $(root).venv/bin
 
-.PHONY: help demo check lint types test load format options clean
+.PHONY: help demo check lint types test load format options docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -42,7 +42,10 @@ format: $(stamp) ## put the code into its one format
 	cd $(package) && $(bin)/ruff check --fix . && $(bin)/ruff format .
 
 options: ## write docs/reference/options.md from the modules' options (needs Nix)
-	nix build --no-link --print-out-paths .#docs | xargs -I% install -m 644 %/reference/options.md docs/reference/options.md
+	nix build --no-link --print-out-paths .#docs.options | xargs -I% install -m 644 % docs/reference/options.md
+
+docs: ## build this documentation as a site, result/index.html (needs Nix)
+	nix build .#docs
 
 clean: ## remove what the targets above made
 	rm -rf .venv .demo

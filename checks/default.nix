@@ -20,12 +20,13 @@ let
 in
 {
   devShell = self.devShells.${system}.default;
-  docs = import ./docs.nix { inherit pkgs packages; };
+  docs = import ./docs.nix { inherit pkgs packages self; };
   eval = import ./eval { inherit lib pkgs self; };
   example = example.system.build.toplevel;
   minimal = built self.nixosConfigurations.minimal;
   template = built template.nixosConfigurations.kb;
   formatting = import ./formatting.nix { inherit lib pkgs; };
+  manual = import ./manual.nix { inherit pkgs packages; };
   package = import ./package.nix { inherit (packages) aistack; };
   scripts = import ./scripts.nix {
     inherit lib pkgs;
@@ -51,4 +52,5 @@ in
   switch = vm ./switch.nix;
   tls-acme = vm ./tls-acme.nix;
   tls-certbot = vm ./tls-certbot.nix;
+  tutorial = vm (import ./tutorial.nix { inherit self; });
 }

@@ -25,6 +25,7 @@ missing_packages() {
   have restic || echo restic
   have pgbackrest || echo pgbackrest
   compgen -G "/usr/lib/*/faketime/libfaketime.so.1" >/dev/null || echo faketime
+  have mandoc || echo mandoc
   have make || echo make
   have setpriv || echo util-linux
 }

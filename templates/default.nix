@@ -7,8 +7,8 @@
       # aistack
 
       - `flake.nix`: name where aistack comes from
-      - `host.nix`: everything that says CHANGE
-      - `hardware.nix`: put `nixos-generate-config --show-hardware-config` there
+      - `host.nix`: the name under which clients reach this host
+      - `configuration.nix`: yours of /etc/nixos, with hardware-configuration.nix beside it
 
       Then: `git add . && nixos-rebuild switch --flake .#kb`
     '';

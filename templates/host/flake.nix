@@ -17,7 +17,7 @@
       nixosConfigurations.kb = nixpkgs.lib.nixosSystem {
         modules = [
           aistack.nixosModules.default
-          ./hardware.nix
+          ./configuration.nix
           ./host.nix
         ];
       };

@@ -1,6 +1,5 @@
+# The knowledge base of this host. The example host of aistack shows all its parts.
 {
-  networking.hostName = "kb"; # CHANGE
-
   services.aistack = {
     enable = true;
 
@@ -19,9 +18,7 @@
       repositories.local.path = "/var/backup/aistack";
     };
 
+    # Prometheus, alerts that become issues, and Grafana, all on loopback.
     monitoring.enable = true;
   };
-
-  # The release that was installed first.
-  system.stateVersion = "26.05";
 }

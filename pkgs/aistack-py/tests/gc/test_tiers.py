@@ -263,7 +263,7 @@ async def test_a_batch_that_is_tried_again_counts_once(
 
 
 async def test_what_the_index_lost_comes_back(settings: Settings) -> None:
-    # The points of the deleted document are orphans; a long grace leaves them, however slow this is.
+    # The points of the deleted document are orphans; a long grace leaves them, however slow it is.
     async with open_stack(lenient(settings, grace_s=3600), index=False) as stack:
         lost, bare, well = [await put(stack) for _ in range(3)]
         await stack.indexer.drain()

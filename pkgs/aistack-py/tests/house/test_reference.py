@@ -41,22 +41,69 @@ def keys(kind: Any, path: str = "") -> Iterator[str]:
         yield path
 
 
+def rows(name: str) -> list[tuple[list[str], str]]:
+    """The keys that each row of a table describes, in full, and its second cell."""
+    found = []
+    for line in (REFERENCE / name).read_text("utf-8").splitlines():
+        if line.startswith("| `"):
+            cells = line.split(" | ")
+            first, *others = re.findall(r"`([^`]+)`", cells[0])
+            # In a cell, what follows belongs to the same section.
+            section = first.rpartition(".")[0]
+            found.append(([first, *(f"{section}.{other}" for other in others)], cells[1]))
+    return found
+
+
+def described() -> set[str]:
+    return {name for names, _ in rows("configuration.md") for name in names}
+
+
+def default(name: str) -> Any:
+    value: Any = Settings()
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def written(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "[{}]".format(", ".join(f'"{one}"' for one in value))
+    return str(value)
+
+
 def test_every_key_is_described() -> None:
-    rows = [
-        re.findall(r"`([^`]+)`", line.split("|")[1])
-        for line in (REFERENCE / "configuration.md").read_text("utf-8").splitlines()
-        if line.startswith("| `")
-    ]
-    described: set[str] = set()
-    for first, *others in rows:
-        # In a cell, what follows belongs to the same section.
-        section = first.rpartition(".")[0]
-        described |= {first, *(f"{section}.{other}" for other in others)}
+    told = described()
     found = set(keys(msgspec.inspect.type_info(Settings)))
     # `coordinator.*` is as another section, KIND is one of those that the row lists.
-    whole = {re.sub(r"\.(\*|KIND)$", ".", name) for name in described}
-    missing = {key for key in found - described if not key.startswith(tuple(whole - described))}
+    whole = {re.sub(r"\.(\*|KIND)$", ".", name) for name in told}
+    missing = {key for key in found - told if not key.startswith(tuple(whole - told))}
     assert not missing
+
+
+def test_every_described_key_is_there() -> None:
+    found = set(keys(msgspec.inspect.type_info(Settings)))
+    gone = []
+    for name in described():
+        whole = re.sub(r"\.(\*|KIND)$", ".", name)
+        if not any(key == name or (whole != name and key.startswith(whole)) for key in found):
+            gone.append(name)
+    assert not gone
+
+
+def test_described_defaults_are_the_settings_own() -> None:
+    """Of rows with a default for each key, or one for all of them."""
+    wrong = []
+    for names, cell in rows("configuration.md"):
+        told = re.findall(r"`([^`]+)`", cell)
+        if any(re.search(r"NAME|KIND|\*", name) for name in names) or not told:
+            continue
+        values = [value for name in names if (value := default(name)) not in (None, "")]
+        shown = [
+            str(value).lower() if isinstance(value, bool) else written(value) for value in values
+        ]
+        if sorted({*told}) != sorted({*shown}):
+            wrong.append((names, cell, shown))
+    assert not wrong
 
 
 def test_every_dependency_and_every_job_is_named() -> None:
@@ -81,6 +128,25 @@ def test_every_command_and_option_is_described() -> None:
             if not any(name in row for name in option.opts)
         ]
     assert not missing
+
+
+def test_every_described_command_and_option_is_there() -> None:
+    known = dict(commands(main, ""))
+    gone = []
+    for line in (REFERENCE / "cli.md").read_text("utf-8").splitlines():
+        if not line.startswith("| `"):
+            continue
+        name = line.split("`")[1]
+        command = next((known[p] for p in known if f"{name} ".startswith(f"{p} ")), None)
+        if command is None:
+            gone.append(name)
+            continue
+        there = {opt for p in command.params for opt in (*p.opts, *p.secondary_opts)}
+        options = line.rpartition(" | ")[2]
+        gone += [
+            f"{name} {o}" for o in re.findall(r"(?<![\w-])--[a-z-]+", options) if o not in there
+        ]
+    assert not gone
 
 
 def test_every_route_is_described() -> None:

@@ -25,6 +25,7 @@ _COMMANDS = {
     "keys": "aistack.cli.keys:keys",
     "config": "aistack.cli.config:config",
     "mixin": "aistack.cli.mixin:mixin",
+    "manual": "aistack.cli.manual:manual",
 }
 
 
