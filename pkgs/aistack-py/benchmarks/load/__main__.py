@@ -135,8 +135,8 @@ async def measure(
     ways = {name: way for name, way in ways.items() if not args.ways or name in args.ways}
     gc.collect()
     gc.freeze()  # what the import left must not stop the load generator
-    for way in ways.values():  # connections, prepared statements, caches
-        await take_turn(way, max(args.clients), 1, 0)
+    for name, way in ways.items():  # connections, prepared statements, caches
+        await take_turn(way, max(args.clients), 1, f"warm/{name}")
     turns = args.rounds * len(ways) * len(args.clients)
     turn_s = max(0.5, (60 * args.minutes - (time.monotonic() - begun)) / turns)
     found, samples = await take_turns(ways, processes, args, turn_s)
@@ -162,7 +162,9 @@ async def take_turns(
     samples = [processes.memory()]
     for number in range(args.rounds):
         for (clients, name), turns in found.items():
-            turns.append(await take_turn(ways[name], clients, turn_s, number))
+            # Each asks other questions: what one asked, a cache would know for the next.
+            seed = f"{number}/{clients}/{name}"
+            turns.append(await take_turn(ways[name], clients, turn_s, seed))
         await asyncio.sleep(SETTLE_S)
         samples.append(processes.memory())
     return found, samples

@@ -46,7 +46,7 @@ class Turn:
     """The part of a core that the load generator itself took."""
 
 
-async def take_turn(way: Way, clients: int, seconds: float, seed: int) -> Turn:
+async def take_turn(way: Way, clients: int, seconds: float, seed: str) -> Turn:
     """Let so many clients ask, each the next as soon as it has its answer."""
     turn = Turn(seconds)
     open_ = [Connection(way) for _ in range(clients)]

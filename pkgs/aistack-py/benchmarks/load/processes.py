@@ -47,7 +47,7 @@ class Processes:
             time.sleep(0.05)
 
     def memory(self) -> dict[str, float]:
-        """Resident MB of each; of one with children what they all allocated, without what is shared.
+        """Resident MB of each; of one with children what they all allocated, nothing shared.
 
         PostgreSQL's shared buffers fill up to the size that they were given, which is no growth.
         """
