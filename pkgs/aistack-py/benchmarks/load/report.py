@@ -13,7 +13,8 @@ def summary(found: dict[tuple[int, str], list[Turn]]) -> list[dict[str, Any]]:
     rows = []
     for (clients, name), turns in found.items():
         times = sorted(t for turn in turns for t in turn.times) or [float("nan")]
-        engine = found[clients, "dense: engine" if name.startswith("dense") else ENGINE]
+        bare = "dense: engine" if name.startswith("dense") else ENGINE
+        engine = found.get((clients, bare), [])
         rival = found.get((clients, RIVAL)) if name.startswith("dense") else None
         rows.append(
             {
@@ -100,7 +101,7 @@ def _per_s(turn: Turn) -> float:
 
 def _ratio(turns: list[Turn], others: list[Turn], figure: Any) -> float:
     """The median of the rounds' ratios: both sides of one were measured a moment apart."""
-    pairs = [(a, b) for a, b in zip(turns, others, strict=True) if a.times and b.times]
+    pairs = [(a, b) for a, b in zip(turns, others, strict=False) if a.times and b.times]
     if not pairs:
         return float("nan")
     return round(statistics.median(figure(a) / figure(b) for a, b in pairs), 3)
