@@ -85,8 +85,9 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
             time.sleep(0.2)
         yield reader
     finally:
-        os.killpg(demo.pid, signal.SIGINT)
-        demo.wait(30)
+        if demo.poll() is None:
+            os.killpg(demo.pid, signal.SIGINT)
+        demo.wait(60)
 
 
 def test_the_tutorial(reader: Reader) -> None:

@@ -80,6 +80,8 @@ def embedded(data: Path, port: int) -> Iterator[dict[str, Any]]:
             "aidb": {"port": port},
             "postgres": {"dsn": dsn},
             "qdrant": {"path": str(data / "qdrant")},
+            # The index is in this process: on a busy machine it answers after what is before it.
+            "health": {"interval_s": 20, "timeout_s": 10},
             "log": {"format": "text", "level": "warning"},
             "collections": {COLLECTION: {"description": "The documentation of aistack itself"}},
         }
