@@ -53,4 +53,5 @@ in
   tls-acme = vm ./tls-acme.nix;
   tls-certbot = vm ./tls-certbot.nix;
   tutorial = vm (import ./tutorial.nix { inherit self; });
+  upgrade = vm ./upgrade.nix;
 }

@@ -1,6 +1,7 @@
 """Asks AIDB in several ways without a pause, until SIGTERM: BASE KEY_FILE.
 
-Prints one JSON object: how often each way was asked, the longest wait in seconds, and all failures.
+Prints one JSON object: how often each way was asked, the longest wait in seconds, all failures, and
+the paths of the documents whose writing was acknowledged: each has its path's word in its text.
 """
 
 import asyncio
@@ -23,10 +24,12 @@ CALL = {
     "params": {"name": "search", "arguments": QUESTION},
 }
 Ask = Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]
-numbers = itertools.count(1)
+# No document of another run is written over.
+paths = (f"load/{round(time.time())}n{number}.md" for number in itertools.count(1))
 counts: dict[str, int] = {}
 longest: dict[str, float] = {}
 failures: list[dict[str, object]] = []
+acknowledged: list[str] = []
 
 
 def query(client: httpx.AsyncClient) -> Awaitable[httpx.Response]:
@@ -37,10 +40,13 @@ def documents(client: httpx.AsyncClient) -> Awaitable[httpx.Response]:
     return client.get(f"/v1/collections/{COLLECTION}/documents", params={"limit": 5})
 
 
-def write(client: httpx.AsyncClient) -> Awaitable[httpx.Response]:
-    number = next(numbers)
-    body = {"path": f"load/{number % 50}.md", "content": f"# Load\n\nWritten as number {number}."}
-    return client.put(f"/v1/collections/{COLLECTION}/documents", json=body)
+async def write(client: httpx.AsyncClient) -> httpx.Response:
+    path = next(paths)
+    body = {"path": path, "content": f"# Load\n\nWritten as {Path(path).stem}."}
+    answer = await client.put(f"/v1/collections/{COLLECTION}/documents", json=body)
+    if answer.is_success:
+        acknowledged.append(path)
+    return answer
 
 
 def tool(client: httpx.AsyncClient) -> Awaitable[httpx.Response]:
@@ -88,7 +94,8 @@ async def main(base: str, key_file: str) -> None:
                 for ask in (query, documents, write, tool)
             )
         )
-    print(json.dumps({"counts": counts, "longest": longest, "failures": failures}))
+    told = {"counts": counts, "longest": longest, "failures": failures}
+    print(json.dumps({**told, "acknowledged": acknowledged}))
 
 
 asyncio.run(main(*sys.argv[1:]))

@@ -1,102 +1,182 @@
 """Applies the migration chain: in order, each once, under a lock, never a changed one."""
 
-import hashlib
-from importlib.resources import files
+import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
 from msgspec import Struct
 from psycopg import AsyncConnection
+from psycopg.rows import class_row, scalar_row
 
-from aistack.errors import ConflictError, UnavailableError
+from aistack.errors import ConfigError, ConflictError, UnavailableError
+from aistack.migrations.chain import Migration, chain
 
 # Any constant will do; it only must not be used for anything else in this database.
 _LOCK = 0x61697374
 _HISTORY = """
 create table if not exists schema_history (
-    number     integer primary key,
-    name       text not null,
-    checksum   text not null,
-    applied_at timestamptz not null default now()
+    number      integer primary key,
+    name        text not null,
+    checksum    text not null,
+    applied_at  timestamptz not null default now(),
+    oldest_code integer
 )
 """
+# What was made before there was this column gets it. Asked first: the statement itself would wait
+# for everyone who reads the table.
+_HAS_OLDEST = """
+select true from pg_attribute
+where attrelid = 'schema_history'::regclass and attname = 'oldest_code'
+"""
+_ADD_OLDEST = "alter table schema_history add column oldest_code integer"
+# By way of JSON: a database of before has no such column.
+_APPLIED = """
+select number, name, checksum, (to_jsonb(h) ->> 'oldest_code')::integer as oldest
+from schema_history h order by number
+"""
+_RECORD = """
+insert into schema_history (number, name, checksum, oldest_code)
+values (%(number)s, %(name)s, %(checksum)s, %(oldest)s)
+"""
+_LOCK_WAIT_S = 2
+"""Longest wait for a table: as long, all who want it afterwards wait behind us."""
+_PAUSE_S = 1
+_TRIES = 30
 
 
-class Migration(Struct, frozen=True):
-    """One file of the chain."""
+class _Applied(Struct, frozen=True):
+    """A migration as a database remembers it; ``oldest`` as in `Migration`."""
 
     number: int
     name: str
-    sql: str
     checksum: str
+    oldest: int | None
 
 
-def chain() -> list[Migration]:
-    """All migrations of this version, in order."""
-    found = []
-    for entry in files("aistack.migrations").iterdir():
-        if entry.name.endswith(".sql"):
-            text = entry.read_text("utf-8")
-            digest = hashlib.sha256(text.encode()).hexdigest()
-            found.append(Migration(int(entry.name[:4]), entry.name, text, digest))
-    return sorted(found, key=lambda m: m.number)
-
-
-async def migrate(dsn: str, *, dry_run: bool = False) -> list[str]:
+async def migrate(
+    dsn: str, *, dry_run: bool = False, migrations: Sequence[Migration] | None = None
+) -> list[str]:
     """Bring the database to this version; returns the names of what was (or would be) applied.
 
-    Each migration commits with its history row: a run that is killed goes on where it was.
+    Each migration commits with its history row: a run that is killed goes on where it was. A
+    database of a newer version is left as it is, where that version says that this one can use it.
+
+    Args:
+        dsn: a libpq connection string.
+        dry_run: only name what is due.
+        migrations: another chain than this version's.
 
     Raises:
-        ConflictError: the database is newer than this version, or an applied file was changed.
-        UnavailableError: the database does not answer.
+        ConfigError: the database is of a newer version, and this one cannot use it.
+        ConflictError: an applied file was changed, or the chain is another one.
+        UnavailableError: the database does not answer, or a table is in use for too long.
     """
+    known = chain() if migrations is None else migrations
     try:
         async with await AsyncConnection.connect(dsn, autocommit=True) as conn:
             await conn.execute("select pg_advisory_lock(%s)", (_LOCK,))
-            return await _apply(conn, dry_run=dry_run)
+            return await _bring(conn, known, dry_run=dry_run)
     except psycopg.OperationalError as exc:
         raise UnavailableError("the database does not answer (postgres.dsn)") from exc
 
 
-async def require_schema(conn: AsyncConnection[dict[str, Any]]) -> None:
-    """Check that the database is at least at this version.
+async def require_schema(
+    conn: AsyncConnection[Any], migrations: Sequence[Migration] | None = None
+) -> None:
+    """Check that the database is at this version, or at a newer one that this one can use.
 
     Raises:
+        ConfigError: the database is of a newer version, and this one cannot use it.
         UnavailableError: `aistack migrate` is due.
     """
-    known = await (await conn.execute("select to_regclass('schema_history') as found")).fetchone()
-    if not known or known["found"] is None:
+    known = chain() if migrations is None else migrations
+    applied = await _applied(conn)
+    if applied is None:
         raise UnavailableError("the database has no schema yet; run aistack migrate")
-    newest = await conn.execute("select coalesce(max(number), 0) as at from schema_history")
-    if (await newest.fetchone() or {"at": 0})["at"] < chain()[-1].number:
+    if max((one.number for one in applied), default=0) < known[-1].number:
         raise UnavailableError("the database's schema is an older one; run aistack migrate")
+    _check_usable(applied, known)
 
 
-async def _apply(conn: AsyncConnection, *, dry_run: bool) -> list[str]:
-    known = {m.number: m for m in chain()}
-    applied: set[int] = set()
-    cursor = await conn.execute("select to_regclass('schema_history') is not null")
-    row = await cursor.fetchone()
-    if row and row[0]:
-        history = await conn.execute("select number, name, checksum from schema_history")
-        for number, name, checksum in await history.fetchall():
-            if number not in known:
-                raise ConflictError(
-                    f"the database has migration {name}, which this version does not know: "
-                    "it is newer than this aistack; install the version that wrote it"
-                )
-            if known[number].checksum != checksum:
-                raise ConflictError(f"migration {name} differs from the one that was applied")
-            applied.add(number)
-    todo = [m for m in known.values() if m.number not in applied]
+async def _bring(conn: AsyncConnection, known: Sequence[Migration], *, dry_run: bool) -> list[str]:
+    applied = await _applied(conn) or []
+    _check_same(applied, known)
+    _check_usable(applied, known)
+    done = {one.number for one in applied}
+    todo = [one for one in known if one.number not in done]
     if not dry_run:
         await conn.execute(_HISTORY)
+        if not await (await conn.execute(_HAS_OLDEST)).fetchall():
+            await conn.execute(_ADD_OLDEST)
         for migration in todo:
+            await _apply(conn, migration)
+    return [one.name for one in todo]
+
+
+async def _apply(conn: AsyncConnection, migration: Migration) -> None:
+    """One migration, without holding up for long those who work on its tables meanwhile."""
+    values = {
+        "number": migration.number,
+        "name": migration.name,
+        "checksum": migration.checksum,
+        "oldest": migration.oldest,
+    }
+    for _ in range(_TRIES):
+        try:
             async with conn.transaction():
+                await conn.execute(f"set local lock_timeout = '{_LOCK_WAIT_S}s'")
                 await conn.execute(migration.sql.encode())
-                await conn.execute(
-                    "insert into schema_history (number, name, checksum) values (%s, %s, %s)",
-                    (migration.number, migration.name, migration.checksum),
-                )
-    return [m.name for m in todo]
+                await conn.execute(_RECORD, values)
+        except psycopg.errors.LockNotAvailable:
+            await asyncio.sleep(_PAUSE_S)
+        else:
+            return
+    raise UnavailableError(
+        f"migration {migration.name} waits for a table that is in use all the time: run aistack"
+        " migrate again"
+    )
+
+
+async def _applied(conn: AsyncConnection[Any]) -> list[_Applied] | None:
+    """What was applied, in order; None: not even the history is there."""
+    async with conn.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute("select to_regclass('schema_history') is not null")
+        if not await cursor.fetchone():
+            return None
+    async with conn.cursor(row_factory=class_row(_Applied)) as cursor:
+        await cursor.execute(_APPLIED)
+        return await cursor.fetchall()
+
+
+def _check_same(applied: Sequence[_Applied], known: Sequence[Migration]) -> None:
+    ours = {one.number: one for one in known}
+    newest = known[-1].number
+    for one in applied:
+        own = ours.get(one.number)
+        if own is None and one.number < newest:
+            raise ConflictError(
+                f"the database has migration {one.name}, which is not of this chain: it is"
+                " another program's, or another branch's"
+            )
+        if own is not None and own.checksum != one.checksum:
+            raise ConflictError(f"migration {one.name} differs from the one that was applied")
+    have = {one.number for one in applied}
+    late = [
+        one.name for one in known if one.number not in have and one.number < max(have, default=0)
+    ]
+    if late:
+        raise ConflictError(f"the database has migrations after {late[0]}, but not that one")
+
+
+def _check_usable(applied: Sequence[_Applied], known: Sequence[Migration]) -> None:
+    """A newer database says itself whose code can use it: this code was written before it."""
+    newest = known[-1].number
+    needed = max((one.oldest or 0 for one in applied), default=0)
+    if needed > newest:
+        raise ConfigError(
+            f"the database is of a newer aistack ({applied[-1].name}) and no longer usable by one"
+            f" whose schema ends before {needed:04}; this one's ends at {newest:04}: switch to the"
+            " newer generation again, or restore the database as it was before it"
+            " (aistack restore --to-time)"
+        )
