@@ -3,6 +3,7 @@
 { lib, pkgs, ... }:
 let
   domain = "kb.test";
+  told = "known-to-few";
   # One alert that needs no patience. The real ones are tried by their own tests.
   alert = {
     alert = "QdrantIsAway";
@@ -32,6 +33,28 @@ in
       monitoring = {
         enable = true;
         logs.enable = true;
+
+        # Somebody who is told as well, at an address that is a secret.
+        alertmanager = {
+          credentialFiles.pager-url = "/etc/pager-url";
+          settings = {
+            receivers = [
+              {
+                name = "pager";
+                webhook_configs = [
+                  { url_file = "/run/credentials/alertmanager.service/pager-url"; }
+                ];
+              }
+            ];
+            route.routes = [
+              {
+                receiver = "pager";
+                matchers = [ "severity=\"critical\"" ];
+                group_wait = "1s";
+              }
+            ];
+          };
+        };
       };
       # This check asks more than a person would.
       settings.rate_limits.per_minute = 600;
@@ -53,7 +76,14 @@ in
       ];
     };
     networking.hosts."127.0.0.1" = [ domain ];
-    environment.etc."handbook".source = ../docs;
+    environment.etc = {
+      handbook.source = ../docs;
+      pager-url.text = "http://127.0.0.1:9999/${told}";
+    };
+    systemd.services.pager = {
+      wantedBy = [ "multi-user.target" ];
+      script = "exec ${lib.getExe pkgs.python3} ${./lib/pager.py} 9999 /run/paged";
+    };
     environment.systemPackages = [
       pkgs.curl
       pkgs.prometheus-alertmanager
@@ -84,6 +114,7 @@ in
     in
     ''
       import json
+      import re
       import shlex
 
       masked = ${builtins.toJSON masked}
@@ -163,6 +194,7 @@ in
       machine.wait_until_succeeds(f"curl -sf --cacert {ca} https://${domain}/health/ready")
 
       with subtest("all of it is used"):
+          machine.succeed("runuser -u postgres -- psql -c \"select pg_create_physical_replication_slot('check', true)\"")
           use()
 
       with subtest("every target is scraped"):
@@ -277,6 +309,7 @@ in
 
           issue = eventually("the alert is an issue", told_of)[0]
           t.assertEqual((issue["severity"], issue["component"]), ("critical", "qdrant"), issue)
+          machine.wait_until_succeeds("grep -E '^/${told} .*\"status\":\"firing\".*QdrantIsAway' /run/paged", timeout=30)
           machine.succeed("systemctl start qdrant.service")
           eventually("the alert has ended", lambda: not series('ALERTS{alertname="QdrantIsAway"}'))
           eventually("Alertmanager knows that", lambda: not alerts(alertname="QdrantIsAway"), 360)
@@ -339,6 +372,34 @@ in
               machine.sleep(5)
           machine.log(f"{len(shown)} queries, {len(empty)} of them without data, {len(excused)} panels excused: {excused}")
           t.assertFalse(empty, json.dumps(empty, indent=1))
+
+      with subtest("every rule asks for series that are there"):
+          unseen = {
+              "aistack_job_last_failure_timestamp_seconds": "no job has failed",
+              "aistack:http_route_errors:ratio_rate15m": "no route has failed",
+              "node_timex_maxerror_seconds": "a container may not look at its clock",
+              "node_timex_sync_status": "a container may not look at its clock",
+              "collection_dead_replicas": "what stands in for Qdrant does not tell it",
+              "collection_update_queue_length": "what stands in for Qdrant does not tell it",
+              "process_open_mmaps": "what stands in for Qdrant does not tell it",
+              "system_max_mmaps": "what stands in for Qdrant does not tell it",
+          }
+          words = {"and", "or", "unless", "bool", "offset", "inf", "nan"}
+
+
+          def names(expr):
+              """Of metrics: what is left without texts, selectors, spans, lists of labels and functions."""
+              bare = re.sub(r"\{[^}]*\}|\[[^]]*\]", "", re.sub(r'"[^"]*"', '""', expr))
+              bare = re.sub(r"\b(by|without|on|ignoring|group_left|group_right)\s*\([^()]*\)|\boffset\s+\w+|\b\d[\w.]*", " ", bare)
+              return set(re.findall(r"([A-Za-z_:][\w:]*)(?!\w|:|\s*\()", bare)) - words
+
+
+          asked = {name for group in written for rule in group["rules"] for name in names(rule["expr"])}
+          t.assertGreater(len(asked), 150)
+          asked -= {name for name in asked if name.partition("_")[0] in masked}
+          missing = asked - unseen.keys() - set(ask("label/__name__/values"))
+          machine.log(f"{len(asked)} metrics, {len(missing)} of them without series")
+          t.assertEqual(missing, set())
 
       with subtest("the runbooks are on the host"):
           for document in ("how-to/monitor.md", "reference/http-api.md"):
