@@ -19,6 +19,8 @@ in
         t.assertIn("minica", issuer())
         kb.fail("systemctl start aistack-tls-renew.service")
         t.assertIn("placeholder", kb.succeed("journalctl -u aistack-tls-renew.service"))
+        for unit in ("acme-order-renew-kb.test", "aistack-tls-renew"):
+            kb.wait_until_succeeds(f"aistack issues list --component {unit} --json | grep -F '{unit}.service failed'")
 
     with subtest("what is ordered is served, with nobody's help"):
         trust_the_ca()

@@ -2,6 +2,7 @@
 {
   lib,
   with',
+  served,
   enabled,
   complains,
   unit,
@@ -21,6 +22,28 @@
         "redis-aistack"
       ];
     expected = [ "aistack-issue@" ];
+  };
+  testIssuesOfOrdersThatFail = {
+    expr =
+      (with' (served {
+        provider = "acme";
+        acme.acceptTerms = true;
+        acme.email = "admin@kb.test";
+      })).systemd.services."acme-order-renew-kb.test".onFailure;
+    expected = [ "aistack-issue@%n.service" ];
+  };
+  testIssuesOfMonitoring = {
+    expr = lib.filter (
+      name:
+      (with' { monitoring.enable = true; }).systemd.services.${name}.onFailure
+      != [ "aistack-issue@%n.service" ]
+    ) [
+      "alertmanager"
+      "grafana"
+      "prometheus"
+      "prometheus-node-exporter"
+    ];
+    expected = [ ];
   };
   testTheRecordOfAFailureWaitsForNothing = {
     expr = {

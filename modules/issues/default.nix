@@ -52,7 +52,7 @@ in
       default = map (lib.removeSuffix ".service") (
         lib.filter (name: !lib.hasPrefix "aistack-" name) cfg.settings.host.units
       );
-      defaultText = lib.literalMD "the stores, the model and nginx, where they run on this host";
+      defaultText = lib.literalMD "the stores, the model, nginx, the ACME client and monitoring, where they run on this host";
       example = [ "borgbackup-job-home" ];
       description = "Other services of this host whose failures are recorded, without `.service`.";
     };

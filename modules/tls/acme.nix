@@ -132,7 +132,11 @@ in
             certificate_file = "${directory}/fullchain.pem";
             key_file = "${directory}/key.pem";
           };
-        settings.host.timers = [ "acme-renew-${domain}.timer" ];
+        settings.host = {
+          # So that an order that fails is seen, and becomes an issue.
+          units = [ "acme-order-renew-${domain}.service" ];
+          timers = [ "acme-renew-${domain}.timer" ];
+        };
         tls.webroot = lib.mkIf (acme.dnsProvider == null) "/var/lib/acme/acme-challenge";
       };
 

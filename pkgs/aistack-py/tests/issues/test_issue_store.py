@@ -154,6 +154,13 @@ async def test_filters(issues: Issues) -> None:
     assert await titles(until=NOW + timedelta(seconds=1)) == ["a"]
     assert await titles(since=NOW + timedelta(seconds=1)) == ["ValueError: b"]
     assert await titles(regressed=True) == []
+    assert await titles(new_since=NOW + timedelta(seconds=1)) == ["ValueError: b"]
+    assert await titles(pinned=True) == []
+    (first,) = (await issues.list(IssueFilter(severity="critical"))).issues
+    assert await titles(fingerprint=first.fingerprint) == ["a"]
+    assert await titles(fingerprint="1:" + "0" * 32) == []
+    await issues.change(first.id, IssueChange(pinned=True), "t")
+    assert await titles(pinned=True) == ["a"]
 
 
 async def test_pages_have_all_once(issues: Issues) -> None:

@@ -20,10 +20,14 @@ from aistack.migrations.runner import migrate
 from aistack.settings.schema import Issues, Postgres, Qdrant, Settings
 from aistack.stores import postgres as stores
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
-
 AWAY_S = float(os.environ.get("AISTACK_ISSUE_OUTAGE_S", "2"))
 """60 for the whole minute."""
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.slow,
+    # Cut off within a loop that has such work, Python 3.11 may never end.
+    pytest.mark.timeout(240 + 3 * AWAY_S),
+]
 RATE = 1000
 """Events a second, of all writers together."""
 
@@ -61,7 +65,7 @@ async def stored(tracker: Tracker, least: int, patience_s: float) -> list[Issue]
     deadline = time.monotonic() + patience_s
     while sum(issue.count for issue in found) < least and time.monotonic() < deadline:
         await asyncio.sleep(0.2)
-        # A pool tries more and more seldom to come back.
+        # A pool looks for the server every second or two.
         with suppress(UnavailableError):
             found = (await tracker.issues.list(IssueFilter())).issues
     return found

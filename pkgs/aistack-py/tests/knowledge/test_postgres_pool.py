@@ -1,8 +1,12 @@
 """The pool while connections break under it."""
 
+from contextlib import suppress
+from pathlib import Path
+
 import anyio
 import psycopg
 import pytest
+from psycopg import conninfo
 
 from aistack.access.model import LOCAL_OPERATOR
 from aistack.errors import NotFoundError, UnavailableError
@@ -90,6 +94,27 @@ async def test_a_database_that_stays_away_is_an_error_in_time() -> None:
         with pytest.raises(UnavailableError):
             await away.fetch("select 1", {})
         assert anyio.current_time() - start < 2
+    finally:
+        await away.close()
+
+
+@pytest.mark.slow
+async def test_a_database_that_comes_back_is_found_by_the_next_request(
+    dsn: str, tmp_path: Path
+) -> None:
+    """A pool that is left alone doubles its pauses: 4 s by now."""
+    real = str(conninfo.conninfo_to_dict(dsn)["host"])
+    folder = tmp_path / "s"
+    away = Postgres(Options(dsn=conninfo.make_conninfo(dsn, host=str(folder)), timeout_s=1))
+    await away.open()
+    try:
+        for _ in range(3):
+            with pytest.raises(UnavailableError):
+                await away.fetch("select 1", {})
+        folder.symlink_to(real)
+        with suppress(UnavailableError):  # one that was at it just before
+            await away.fetch("select 1", {})
+        assert await away.fetch("select 1 as one", {}) == [{"one": 1}]
     finally:
         await away.close()
 

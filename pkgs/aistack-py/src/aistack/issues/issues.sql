@@ -147,10 +147,14 @@ where (%(statuses)s::text[] is null or status = any(%(statuses)s))
   and (%(tag)s::text is null or %(tag)s = any(tags))
   and (%(host)s::text is null or last_host = %(host)s)
   and (%(generation)s::integer is null or last_generation = %(generation)s)
+  and (not %(pinned)s or pinned)
+  and (%(fingerprint)s::text is null
+       or fingerprint_version || ':' || encode(fingerprint, 'hex') = %(fingerprint)s)
   and (not %(regressed)s or (regressed_at is not null and resolved_at is null))
   and (%(text)s::text is null or strpos(lower(title), lower(%(text)s)) > 0)
   and (%(since)s::timestamptz is null or last_seen >= %(since)s)
   and (%(until)s::timestamptz is null or last_seen < %(until)s)
+  and (%(new_since)s::timestamptz is null or first_seen >= %(new_since)s)
   and (%(at)s::timestamptz is null or (last_seen, id) < (%(at)s, %(last)s::bigint))
 order by last_seen desc, id desc limit %(limit)s
 

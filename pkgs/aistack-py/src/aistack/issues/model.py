@@ -189,12 +189,18 @@ class IssueFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     generation: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
     """Seen last in this NixOS generation."""
     regressed: bool = False
+    pinned: bool = False
+    """Only those that eviction leaves alone."""
+    fingerprint: str | None = None
+    """As `Issue.fingerprint`, with its version."""
     text: str | None = None
     """A part of the title, in any case."""
     since: Time | None = None
     """Seen last at or after this."""
     until: Time | None = None
     """Seen last before this."""
+    new_since: Time | None = None
+    """Seen first at or after this."""
     limit: Annotated[int, Meta(ge=1, le=500)] = 50
     cursor: str | None = None
 

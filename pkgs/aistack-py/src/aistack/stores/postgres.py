@@ -73,6 +73,9 @@ class Postgres:
             max_size=settings.pool_max,
             timeout=settings.timeout_s,
             max_waiting=settings.waiting_max,
+            # So long it tries by itself to connect again, then the next request does. It doubles
+            # its pauses: by its own five minutes, what was away for one was missed for another.
+            reconnect_timeout=settings.timeout_s,
             open=False,
             configure=self._configure,
             kwargs={"row_factory": dict_row, "autocommit": True, **_cursors()},
