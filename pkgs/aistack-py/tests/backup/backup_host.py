@@ -32,6 +32,8 @@ class Host:
     repositories: dict[str, Repository] = field(default_factory=dict)
     dsn: str = ""
     archive_timeout_s: int = 20
+    run_s: float = 0.0
+    """How long an incremental run takes here."""
 
     def __post_init__(self) -> None:
         self.server = EmbeddedPostgres(self.home / "pg")

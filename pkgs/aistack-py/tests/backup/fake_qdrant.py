@@ -26,15 +26,16 @@ class FakeQdrant:
 
     def answer(self, method: str, path: str, body: Any) -> Any:
         """The result of a request; raises `LookupError` for what is not there."""
-        if path == "/collections":
-            return {"collections": [{"name": name} for name in self.collections]}
-        if path == "/aliases":
-            return {"aliases": []}
+        lists = {"collections": [{"name": name} for name in self.collections], "aliases": []}
+        if path[1:] in lists:
+            return {path[1:]: lists[path[1:]]}
         found = re.fullmatch(r"/collections/([^/]+)(/.*)?", path)
         assert found, path
         name, rest = found[1], found[2] or ""
         points = self.collections[name]
         match method, rest:
+            case "GET", "":
+                return {"config": {"params": {"of": name}}, "payload_schema": {}, "status": "green"}
             case "DELETE", "":
                 del self.collections[name]
                 return True

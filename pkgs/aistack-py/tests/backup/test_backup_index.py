@@ -48,6 +48,7 @@ async def test_only_ours_and_nothing_stays(server: FakeQdrant, tmp_path: Path) -
     assert [(one.name, one.points) for one in found] == [
         ("aistack-docs-2", 1), ("aistack-notes-1", 3),
     ]  # fmt: skip
+    assert found[0].schema == {"config": {"params": {"of": "aistack-docs-2"}}, "payload_schema": {}}
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "aistack-docs-2.snapshot", "aistack-notes-1.snapshot",
     ]  # fmt: skip

@@ -131,6 +131,17 @@ def test_the_command_says_what_it_would_restore(host: Host) -> None:
     assert newest.label in done.stderr
 
 
+def test_postgresql_alone_comes_back_where_restic_cannot_read(host: Host, tmp_path: Path) -> None:
+    config = host.home / "local" / "restic" / "config"
+    config.chmod(0o600)
+    config.write_bytes(b"damaged")
+    words = host.command("restore", "--only", "postgresql", "--into", tmp_path / "there")
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "there" / "postgresql" / "PG_VERSION").exists()
+    assert not (tmp_path / "there" / "index").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

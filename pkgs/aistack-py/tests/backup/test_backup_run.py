@@ -1,6 +1,7 @@
 """Runs: what they leave in a repository, and what they never leave."""
 
 import os
+import random
 import signal
 import subprocess
 import tempfile
@@ -282,17 +283,23 @@ def test_two_jobs_at_once_are_one(host: Host) -> None:
 
 
 @pytest.mark.parametrize("number", range(KILLS))
-def test_after_a_kill_at_any_moment_the_next_run_is_whole(host: Host, number: int) -> None:
+def test_after_a_kill_at_any_moment_the_next_run_is_whole(
+    origin: Host, host: Host, number: int
+) -> None:
+    before = {one.label for one in contents(host).physical}
     child = subprocess.Popen(
         host.command("backup", "run"), start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    # Spread over a run, which takes a few seconds.
-    time.sleep(1.0 + 6.0 * number / max(1, KILLS - 1))
+    # Anywhere in its part of a run; a second more for the start of Python, and for expiry.
+    part = (number + random.Random(number).random()) / KILLS  # noqa: S311 - repeatable
+    time.sleep(part * (origin.run_s + 1))
     os.killpg(child.pid, signal.SIGKILL)
     child.wait()
     report = host.backup()
     assert report.state == "ok", report.outcomes
+    assert before < {one.label for one in contents(host).physical}
+    assert drill(host, run=report.id).ok
     assert not list((Path(host.settings.backup.state_dir) / "staging").iterdir())
     unfinished = host.sql("select count(*) from backup_runs where state is null")
     assert unfinished == [(0,)]

@@ -1,5 +1,6 @@
 """What there is to restore, asked of a repository itself: a new host has nothing else."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -12,10 +13,23 @@ from aistack.settings.schema import Backup
 RECORD = "run.json"
 
 
-def read(settings: Backup, repository: str) -> Contents:
-    """What a repository holds; blocks. Raises `UnavailableError` where it cannot be read."""
-    found = PgBackRest(settings).contents(repository)
-    return msgspec.structs.replace(found, kept=Restic(settings, repository).kept())
+def read(settings: Backup, repository: str, *, physical_only: bool = False) -> Contents:
+    """What a repository holds; blocks. Both tools look at once: restic alone takes long to open it.
+
+    Args:
+        settings: of backups.
+        repository: its name.
+        physical_only: leave out what restic keeps, and the time that it takes.
+
+    Raises:
+        UnavailableError: it cannot be read.
+    """
+    if physical_only:
+        return PgBackRest(settings).contents(repository)
+    with ThreadPoolExecutor(1) as beside:
+        kept = beside.submit(Restic(settings, repository).kept)
+        found = PgBackRest(settings).contents(repository)
+        return msgspec.structs.replace(found, kept=kept.result())
 
 
 def record(settings: Backup, repository: str, kept: Kept) -> RunRecord:

@@ -45,7 +45,7 @@ async def _collect(snapshots: Snapshots, name: str, folder: Path) -> CollectionS
         Sample(point, await snapshots.nearest(name, point, _ANSWER))
         for point in await snapshots.some(name, _SAMPLES)
     ]
-    points = await snapshots.count(name)
+    points, schema = await snapshots.count(name), await snapshots.schema(name)
     made, promised = await snapshots.create(name)
     try:
         file = folder / f"{name}.snapshot"
@@ -54,7 +54,7 @@ async def _collect(snapshots: Snapshots, name: str, folder: Path) -> CollectionS
         await snapshots.remove(name, made)
     if promised is not None and promised != got:
         raise UnavailableError(f"the snapshot of {name} was damaged on its way; try again")
-    return CollectionState(name, points, file.name, file.stat().st_size, got, samples)
+    return CollectionState(name, points, file.name, file.stat().st_size, got, samples, schema)
 
 
 async def clear(snapshots: Snapshots, folder: Path) -> None:

@@ -1,7 +1,7 @@
 """The values of backups."""
 
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct, field
 
@@ -40,6 +40,8 @@ class CollectionState(Struct, frozen=True):
     bytes: int
     sha256: str
     samples: list[Sample] = []
+    schema: dict[str, Any] = {}
+    """In Qdrant's own words: its snapshots fit one minor version only, these are for people."""
 
 
 class Moment(Struct, frozen=True):

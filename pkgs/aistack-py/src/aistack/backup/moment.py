@@ -75,6 +75,16 @@ async def states(connection: Connection) -> list[TableState]:
     return [await _state(connection, table) for table in tables]
 
 
+async def counts(connection: Connection) -> dict[str, int]:
+    """How many rows every table of a database has now."""
+    found = {}
+    for table in [row["name"] for row in await _rows(connection, "tables")]:
+        query = sql.SQL("select count(*) as rows from {}").format(_ident(table))
+        (row,) = await (await connection.execute(query)).fetchall()
+        found[table] = row["rows"]
+    return found
+
+
 async def _still(
     view: Connection, writer: Connection, tables: list[str], name: str
 ) -> tuple[str, datetime]:

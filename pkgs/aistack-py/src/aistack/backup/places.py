@@ -145,7 +145,7 @@ def restic_options(settings: Backup, name: str) -> list[str]:
             "-i", str(secret_path(one.private_key_file or "", at)),
             "-o", f"UserKnownHostsFile={secret_path(one.known_hosts_file or '', at)}",
             "-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes",
-            "-o", "ServerAliveInterval=30", one.host, "-s", "sftp",
+            "-o", "ConnectTimeout=20", "-o", "ServerAliveInterval=30", one.host, "-s", "sftp",
         ]  # fmt: skip
         return ["-o", f"sftp.command={' '.join(command)}"]
     return []

@@ -13,9 +13,11 @@ from aistack.errors import ConfigError, UnavailableError
 from aistack.kit import process
 from aistack.settings.schema import Backup
 
+_REACH_S = 60
+"""Longest wait for a repository to open: by itself restic tries for a quarter of an hour."""
 _QUICK_S = 300
 _LONG_S = 24 * 3600
-_ABSENT = re.compile(r"unable to open config file|does not exist", re.IGNORECASE)
+_ABSENT = re.compile(r"unable to open config file.*(no such file|does not exist)", re.IGNORECASE)
 _ABSENT_STATUS = 10
 _LOCKED = re.compile(r"already locked|unable to create lock", re.IGNORECASE)
 _WRONG_KEY = re.compile(r"wrong password or no key found", re.IGNORECASE)
@@ -55,13 +57,7 @@ class Restic:
         Raises:
             UnavailableError: there is one, but it cannot be read.
         """
-        try:
-            self._call(["cat", "config"], _QUICK_S)
-        except process.FailedError as exc:
-            if _absent(exc):
-                return False
-            raise
-        return True
+        return self._ask(["cat", "config"]) is not None
 
     def create(self) -> None:
         """Make the repository if it is not there."""
@@ -84,14 +80,9 @@ class Restic:
 
     def kept(self) -> list[Kept]:
         """All snapshots of ours, oldest first; none where there is no repository."""
-        try:
-            said = self._call(["snapshots", "--json", "--no-lock"], _QUICK_S)
-        except process.FailedError as exc:
-            if _absent(exc):
-                return []
-            raise
+        said = self._ask(["snapshots", "--json", "--no-lock"])
         found = []
-        for one in msgspec.json.decode(said, type=list[_Snapshot]):
+        for one in msgspec.json.decode(said or "[]", type=list[_Snapshot]):
             tags = dict(tag.split("=", 1) for tag in one.tags if "=" in tag)
             if "part" in tags and "run" in tags:
                 found.append(
@@ -128,6 +119,23 @@ class Restic:
             UnavailableError: something is damaged or missing.
         """
         self._call(["check", f"--read-data-subset={part}/{parts}"], _LONG_S)
+
+    def _ask(self, words: Sequence[str]) -> str | None:
+        """What restic says of a repository; None: there is none.
+
+        Raises:
+            UnavailableError: it cannot be read, or does not answer in time.
+        """
+        try:
+            return self._call(words, _REACH_S)
+        except process.FailedError as exc:
+            if _absent(exc):
+                return None
+            raise
+        except UnavailableError as exc:
+            raise UnavailableError(
+                f"repository {self._name} does not answer ({exc.detail})"
+            ) from exc
 
     def _call(self, words: Sequence[str], timeout_s: float, *, inside: Path | None = None) -> str:
         try:

@@ -5,6 +5,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Protocol
@@ -103,7 +104,7 @@ class Restorer:
         self._say = say
 
     def into(self, choice: Choice, folder: Path, parts: Parts) -> Restored:
-        """Put files into an empty folder; nothing is started.
+        """Put files into an empty folder, PostgreSQL's and the index's at once; nothing is started.
 
         Raises:
             ConflictError: the folder is not empty.
@@ -118,22 +119,29 @@ class Restorer:
         folder.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
         user = process.owner(Path(self._own.data_dir))
         process.give(folder, user)
-        index = "not restored"
-        if parts != "qdrant":
-            self._say(f"PostgreSQL from {choice.repository}, backup {choice.backup.label}")
-            PgBackRest(self._own, folder / "postgresql").restore(
-                choice.repository, choice.backup.label, self._target(choice), archiving=False
-            )
-        if parts != "postgresql" and choice.index is not None:
-            self._say(f"the index of run {choice.index.run}")
-            Restic(self._own, choice.repository).restore(choice.index.id, folder / "index")
-            index = f"files of run {choice.index.run}"
+        index = None if parts == "postgresql" else choice.index
+        with ThreadPoolExecutor(2) as both:
+            work = []
+            if parts != "qdrant":
+                self._say(f"PostgreSQL from {choice.repository}, backup {choice.backup.label}")
+                work.append(both.submit(self._files, choice, folder / "postgresql"))
+            if index is not None:
+                self._say(f"the index of run {index.run}")
+                restic = Restic(self._own, choice.repository)
+                work.append(both.submit(restic.restore, index.id, folder / "index"))
+            for one in work:
+                one.result()
         return Restored(
             repository=choice.repository,
             backup=choice.backup.label,
             into=str(folder),
             seconds=round(time.monotonic() - start, 2),
-            index=index,
+            index=f"files of run {index.run}" if index else "not restored",
+        )
+
+    def _files(self, choice: Choice, data: Path) -> None:
+        PgBackRest(self._own, data).restore(
+            choice.repository, choice.backup.label, self._target(choice), archiving=False
         )
 
     def in_place(self, choice: Choice, *, sure: bool, index: Callable[[], str] | None) -> Restored:

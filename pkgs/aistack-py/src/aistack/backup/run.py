@@ -94,7 +94,10 @@ class Runner:
             shutil.rmtree(folder, ignore_errors=True)
 
     async def _run(self, kind: Kind, name: str, started_at: datetime, folder: Path) -> RunReport:
-        contents = {one: await self._prepare(one) for one in self._own.repositories}
+        names = list(self._own.repositories)
+        # At once: one that is away is waited for while the others get ready.
+        ready = await asyncio.gather(*(self._prepare(one) for one in names))
+        contents = dict(zip(names, ready, strict=True))
         types = {one: self._type(kind, found, started_at) for one, found in contents.items()}
         # The same word for all in the ledger; each repository may need another.
         told: Type = "full" if "full" in types.values() else next(iter(types.values()))

@@ -55,7 +55,7 @@ async def restore(
         raise InvalidError("give one of --into FOLDER and --in-place")
     wanted = target(_time(to_time), to_lsn, run)
     parts, name = _parts(only, in_place=in_place)
-    found, _ = await read_all(settings, repository)
+    found, _ = await read_all(settings, repository, physical_only=parts == "postgresql")
     choice = choose(wanted, found)
     if rebuild_index:
         choice = Choice(choice.repository, choice.backup, choice.arguments, None)

@@ -216,6 +216,11 @@ def replace(command: Sequence[str | Path], extra: Mapping[str, str]) -> NoReturn
         raise ConfigError(f"cannot run {command[0]}: {exc.strerror}") from exc
 
 
+def cores() -> int:
+    """How many programs can work at once: the processors that are ours, at least 2."""
+    return max(2, len(os.sched_getaffinity(0)))
+
+
 def owner(path: Path) -> User | None:
     """Whom to become for work on another user's folder; None: we are no root, or it is root's."""
     if os.geteuid() != 0:

@@ -63,6 +63,11 @@ class Snapshots:
         found = {one["alias_name"]: one["collection_name"] for one in answer["aliases"]}
         return {alias: name for alias, name in found.items() if name in ours}
 
+    async def schema(self, collection: str) -> dict[str, Any]:
+        """With what a collection was made, and which fields of payloads it indexes."""
+        answer = await self._ask("GET", f"/collections/{collection}")
+        return {key: answer.get(key) for key in ("config", "payload_schema")}
+
     async def count(self, collection: str) -> int:
         """Exact number of points."""
         answer = await self._ask("POST", f"/collections/{collection}/points/count", {"exact": True})

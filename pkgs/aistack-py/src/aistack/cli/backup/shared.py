@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 
 import click
 import msgspec
@@ -64,22 +65,30 @@ def names_of(settings: Settings, repository: str | None) -> list[str]:
     return list(settings.backup.repositories)
 
 
-async def read_all(settings: Settings, repository: str | None) -> tuple[list[Contents], int]:
-    """What each repository holds, and how many cannot be read.
+async def read_all(
+    settings: Settings, repository: str | None, *, physical_only: bool = False
+) -> tuple[list[Contents], int]:
+    """What each repository holds, and how many cannot be read; all are asked at once.
 
     Raises:
         UnavailableError: none can be read.
     """
-    found, away = [], 0
-    for name in names_of(settings, repository):
-        try:
-            found.append(await asyncio.to_thread(catalogue.read, settings.backup, name))
-        except UnavailableError as exc:
-            say(f"{name}: {exc.detail}")
-            away += 1
+    names = names_of(settings, repository)
+    read = partial(catalogue.read, settings.backup, physical_only=physical_only)
+    answers = await asyncio.gather(
+        *(asyncio.to_thread(read, name) for name in names), return_exceptions=True
+    )
+    found = []
+    for name, answer in zip(names, answers, strict=True):
+        if isinstance(answer, UnavailableError):
+            say(f"{name}: {answer.detail}")
+        elif isinstance(answer, BaseException):
+            raise answer
+        else:
+            found.append(answer)
     if not found:
         raise UnavailableError("no repository can be read")
-    return found, away
+    return found, len(names) - len(found)
 
 
 async def expire_all(settings: Settings, names: Sequence[str]) -> list[str]:
