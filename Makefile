@@ -12,7 +12,7 @@ load := $(package)/benchmarks/load
 stamp := .venv/.installed
 bin := $(root).venv/bin
 
-.PHONY: help demo check lint types test load format options docs clean
+.PHONY: help demo check lint types test load mutants format options docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,11 @@ load: $(stamp) ## measure under load, beside the bare engine and mcp-server-qdra
 	@.venv/rival/bin/python -m pip install --quiet --disable-pip-version-check -r $(load)/rival.txt
 	@.venv/bin/python $(load) --rival $(root).venv/rival/bin/python $(ARGS)
 
+mutants: $(stamp) ## changes to the code that no test minds (ARGS: names of mutants; minutes to an hour)
+	@$(bin)/python -m pip install --quiet --disable-pip-version-check \
+	  -c $(package)/constraints.txt -e '$(package)[mutants]'
+	cd $(package) && nice $(bin)/mutmut run $(ARGS) && $(bin)/mutmut results
+
 format: $(stamp) ## put the code into its one format
 	cd $(package) && $(bin)/ruff check --fix . && $(bin)/ruff format .
 
@@ -51,6 +56,7 @@ clean: ## remove what the targets above made
 	rm -rf .venv .demo
 	find $(package) -name __pycache__ -prune -exec rm -rf {} +
 	rm -rf $(package)/.{pytest,mypy,ruff,import_linter}_cache $(package)/.hypothesis
+	rm -rf $(package)/mutants
 
 $(stamp): $(package)/pyproject.toml $(package)/constraints.txt
 	@PYTHON='$(PYTHON)' scripts/setup-check.sh

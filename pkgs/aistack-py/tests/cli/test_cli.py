@@ -41,7 +41,7 @@ def free_port() -> int:
 
 def run(config: Path, *args: str, code: int = 0) -> str:
     command = [sys.executable, "-m", "aistack", "--config", str(config), *args]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stderr
     return done.stdout if code == 0 else done.stderr
 
@@ -86,7 +86,7 @@ def test_serve_answers_with_a_key_and_stops_cleanly(config: Path) -> None:
     notices = config.parent / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(notices))
-        systemd.settimeout(20)
+        systemd.settimeout(60)
         server = subprocess.Popen(
             [sys.executable, "-m", "aistack", "--config", str(config), "serve"],
             env=os.environ | {"NOTIFY_SOCKET": str(notices)},
@@ -99,19 +99,19 @@ def test_serve_answers_with_a_key_and_stops_cleanly(config: Path) -> None:
             assert heard(systemd) == b"STOPPING=1"
         finally:
             server.terminate()
-            _, log = server.communicate(timeout=20)
+            _, log = server.communicate(timeout=60)
     assert key.encode() not in log
     assert b"Traceback" not in log
 
 
 def check_api(url: str, key: str) -> None:
-    with httpx.Client(base_url=url, timeout=10) as http:
+    with httpx.Client(base_url=url, timeout=60) as http:
         assert http.get("/health/live").status_code == 200
         assert http.get("/v1/collections").status_code == 401
         http.headers["Authorization"] = f"Bearer {key}"
         document = {"path": "a.md", "content": "# A\n\nservices.nginx.enable = true;"}
         assert http.put("/v1/collections/mine/documents", json=document).status_code == 201
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         found: list[object] = []
         while not found and time.monotonic() < deadline:
             ask = {"query": "services.nginx", "collection": "mine"}

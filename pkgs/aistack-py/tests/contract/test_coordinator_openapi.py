@@ -11,11 +11,12 @@ import pytest
 import requests
 import schemathesis
 from anyio.from_thread import start_blocking_portal
+from operations import each_operation, try_all
 from psycopg.conninfo import make_conninfo
 from schemathesis import Case
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from starlette.types import ASGIApp
-from test_openapi import Inside, bounded
+from test_openapi import Inside
 
 from aistack.api import openapi
 from aistack.api.app import all_endpoints, create_app
@@ -99,25 +100,29 @@ def test_the_description_is_served(key: dict[str, str]) -> None:
     assert found.json() == document()
 
 
-@anything.parametrize()
-@bounded(20)
-def test_every_operation_keeps_to_its_description(case: Case, key: dict[str, str]) -> None:
-    excluded = [positive_data_acceptance] if case.operation.label in NOT_IN_A_SCHEMA else []
-    case.call_and_validate(BASE, headers=key, excluded_checks=excluded)
+@each_operation(anything)
+def test_every_operation_keeps_to_its_description(operation: Any, key: dict[str, str]) -> None:
+    excluded = [positive_data_acceptance] if operation.label in NOT_IN_A_SCHEMA else []
+    try_all(
+        operation, lambda case: case.call_and_validate(BASE, headers=key, excluded_checks=excluded)
+    )
 
 
-@allowed.parametrize()
-@bounded(20)
-def test_so_it_does_with_things_that_exist(case: Case, key: dict[str, str]) -> None:
-    if "id" in (case.path_parameters or {}):
-        case.path_parameters["id"] = make(key)["solutions" in case.path]
-    if isinstance(case.body, dict) and "question" in case.body:
-        case.body |= {"question": "how is it done", "collections": []}
-        if "response" in case.body:
-            del case.body["collections"]
-            case.body |= {"outcome": "success", "session": None}
-    excluded = [positive_data_acceptance] if case.operation.label in NOT_IN_A_SCHEMA else []
-    case.call_and_validate(BASE, headers=key, excluded_checks=excluded)
+@each_operation(allowed)
+def test_so_it_does_with_things_that_exist(operation: Any, key: dict[str, str]) -> None:
+    excluded = [positive_data_acceptance] if operation.label in NOT_IN_A_SCHEMA else []
+
+    def check(case: Case) -> None:
+        if "id" in (case.path_parameters or {}):
+            case.path_parameters["id"] = make(key)["solutions" in case.path]
+        if isinstance(case.body, dict) and "question" in case.body:
+            case.body |= {"question": "how is it done", "collections": []}
+            if "response" in case.body:
+                del case.body["collections"]
+                case.body |= {"outcome": "success", "session": None}
+        case.call_and_validate(BASE, headers=key, excluded_checks=excluded)
+
+    try_all(operation, check)
 
 
 def make(key: dict[str, str]) -> tuple[str, str]:

@@ -15,7 +15,7 @@ import requests
 import schemathesis
 import urllib3
 from anyio.from_thread import BlockingPortal, start_blocking_portal
-from hypothesis import HealthCheck, Phase, settings
+from operations import each_operation, try_all
 from psycopg.conninfo import make_conninfo
 from schemathesis import Case
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
@@ -140,44 +140,36 @@ NOT_IN_A_SCHEMA = {
 """Operations that refuse some of what their description allows, and why."""
 
 
-def bounded(examples: int) -> Any:
-    """Hypothesis' settings: the same examples each time, beside those of the coverage phase."""
-    return settings(
-        max_examples=examples,
-        derandomize=True,
-        deadline=None,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-        phases=(Phase.explicit, Phase.generate),
-    )
-
-
 def test_the_description_is_served(key: dict[str, str]) -> None:
     served = requests.get(BASE + "/openapi.json", headers=key, timeout=10)
     assert served.json() == openapi.document(all_endpoints())
 
 
-@anything.parametrize()
-@bounded(20)
-def test_every_operation_keeps_to_its_description(case: Case, key: dict[str, str]) -> None:
-    excluded = [positive_data_acceptance] if case.operation.label in NOT_IN_A_SCHEMA else []
-    case.call_and_validate(BASE, headers=key, excluded_checks=excluded)
+@each_operation(anything)
+def test_every_operation_keeps_to_its_description(operation: Any, key: dict[str, str]) -> None:
+    excluded = [positive_data_acceptance] if operation.label in NOT_IN_A_SCHEMA else []
+    try_all(
+        operation, lambda case: case.call_and_validate(BASE, headers=key, excluded_checks=excluded)
+    )
 
 
-@allowed.parametrize()
-@bounded(20)
-def test_so_it_does_with_things_that_exist(case: Case, key: dict[str, str]) -> None:
+@each_operation(allowed)
+def test_so_it_does_with_things_that_exist(operation: Any, key: dict[str, str]) -> None:
     """Names that are made up are mostly not found; here they are of things made just before."""
-    for name in case.path_parameters or {}:
-        case.path_parameters[name] = MADE[name](key)
-    if isinstance(case.body, dict):
-        case.body |= {k: v for k, v in USABLE.items() if k in case.body}
-        if case.operation.label.startswith("PUT "):
-            case.body |= {"content": "# A\n\nsome text", "content_base64": None}
     # A wrong name that was made up is a right one now.
     excluded = [negative_data_rejection]
-    excluded += [positive_data_acceptance] if case.operation.label in NOT_IN_A_SCHEMA else []
-    case.call_and_validate(BASE, headers=key, excluded_checks=excluded)
+    excluded += [positive_data_acceptance] if operation.label in NOT_IN_A_SCHEMA else []
+
+    def check(case: Case) -> None:
+        for name in case.path_parameters or {}:
+            case.path_parameters[name] = MADE[name](key)
+        if isinstance(case.body, dict):
+            case.body |= {k: v for k, v in USABLE.items() if k in case.body}
+            if operation.label.startswith("PUT "):
+                case.body |= {"content": "# A\n\nsome text", "content_base64": None}
+        case.call_and_validate(BASE, headers=key, excluded_checks=excluded)
+
+    try_all(operation, check)
 
 
 def make_collection(key: dict[str, str]) -> str:

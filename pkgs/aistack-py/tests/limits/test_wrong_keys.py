@@ -15,6 +15,13 @@ pytestmark = pytest.mark.anyio
 ATTACKED = "203.0.113.9"
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody gives up because the machine is busy."""
+    monkeypatch.setattr("aistack.limits.wrong_keys._PATIENCE_S", 60)
+    monkeypatch.setattr("aistack.limits.shared.LONGEST_WAIT_S", 60)
+
+
 class Database:
     """Stands where keys are looked up."""
 
@@ -38,8 +45,9 @@ class Wall:
     def __init__(self, url: str | None = None, secret: bytes = b"secret", **settings: Any) -> None:
         self.now = 1000.0
         self.metrics = Metrics()
+        redis = Redis(url=url, timeout_s=60)
         self.limiter = Limiter(
-            RateLimits(**settings), Redis(url=url), self.metrics, secret, clock=lambda: self.now
+            RateLimits(**settings), redis, self.metrics, secret, clock=lambda: self.now
         )
         self.keys = WrongKeys(self.limiter, clock=lambda: self.now)
         self.database = Database()

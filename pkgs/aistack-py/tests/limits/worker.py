@@ -6,6 +6,7 @@ Arguments: URL, secret in hex, requests, limit a minute, limit an hour.
 import asyncio
 import sys
 
+from aistack.limits import shared
 from aistack.limits.gcra import Rates
 from aistack.limits.shared import SharedLimiter
 from aistack.settings.schema import Redis
@@ -18,7 +19,8 @@ def tell(line: str) -> None:
 
 async def main() -> None:
     url, secret, requests, minute, hour = sys.argv[1:]
-    limiter = SharedLimiter(Redis(url=url, timeout_s=0.25), bytes.fromhex(secret))
+    shared.LONGEST_WAIT_S = 60  # how many pass is asked, however busy the machine is
+    limiter = SharedLimiter(Redis(url=url, timeout_s=60), bytes.fromhex(secret))
     rates = Rates.of(int(minute), int(hour))
     await limiter.take("warm-up", rates)
     tell("ready")
