@@ -102,11 +102,7 @@ in
       description = "aistack trial restore of a backup";
       command = "drill";
       # The scratch Qdrant answers on loopback: its own, where no repository is on another host.
-      sandbox =
-        if own.onlyFolders then
-          hardening.relax.loopback // { PrivateNetwork = true; }
-        else
-          hardening.relax.network;
+      sandbox = if own.onlyFolders then hardening.relax.ownNetwork else hardening.relax.network;
     });
     systemd.timers.aistack-backup-drill = lib.mkIf own.drill.enable (
       timer "aistack trial restore of a backup" own.drill.schedule

@@ -3,7 +3,8 @@
 #   serviceConfig = hardening.sandbox [ hardening.relax.loopback ] // { ExecStart = ...; };
 #
 # Every value is a default: `systemd.services.X.serviceConfig.Y = ...` of a host wins.
-# The check `hardening` holds each unit to `systemd-analyze security` <= 1.5.
+# The check `hardening` holds each unit to `systemd-analyze security` <= 1.5, and the page
+# docs/reference/exposure.md to what the units are.
 { lib }:
 let
   systemCalls = [
@@ -17,6 +18,8 @@ let
     DevicePolicy = "closed";
     IPAddressDeny = "any";
     KeyringMode = "private";
+    # A core holds what the process knew: documents, keys.
+    LimitCORE = 0;
     LockPersonality = true;
     MemoryDenyWriteExecute = true;
     NoNewPrivileges = true;
@@ -54,42 +57,81 @@ let
       "AF_INET6"
     ];
   };
+
+  # Name -> why a unit needs it, as the reference tells, and what it changes.
+  relaxations = {
+    loopback = {
+      reason = "talks to this host";
+      settings = inet // {
+        IPAddressAllow = "localhost";
+      };
+    };
+
+    network = {
+      reason = "talks to other hosts: databases, an embedding endpoint, repositories of backups";
+      settings = inet // {
+        IPAddressDeny = "";
+      };
+    };
+
+    ownNetwork = {
+      reason = "talks to programs that it starts, in a network that nobody else is in";
+      settings = inet // {
+        PrivateNetwork = true;
+        IPAddressAllow = "localhost";
+      };
+    };
+
+    lowPorts = {
+      reason = "binds ports below 1024: a namespace of users of its own would take the right away";
+      settings = {
+        AmbientCapabilities = "CAP_NET_BIND_SERVICE";
+        CapabilityBoundingSet = "CAP_NET_BIND_SERVICE";
+        PrivateUsers = false;
+      };
+    };
+
+    shared = {
+      reason = "runs as a user that has other units, too: IPC objects are not this one's to remove";
+      settings.RemoveIPC = false;
+    };
+
+    chown = {
+      reason = "gives its files the owner they have: no right is needed for that, but the call";
+      settings.SystemCallFilter = systemCalls ++ [ "@chown" ];
+    };
+
+    root = {
+      reason = "runs as root, since its files must belong to root; still without any capability, and in a namespace of users where everybody is who they are outside";
+      settings.PrivateUsers = "identity";
+    };
+  };
 in
 {
   # relaxations: the sandbox with these applied, the later ones over the earlier.
   sandbox =
     relaxations: lib.mapAttrs (_: lib.mkDefault) (lib.mergeAttrsList ([ closed ] ++ relaxations));
 
-  relax = {
-    # Talks to this host only.
-    loopback = inet // {
-      IPAddressAllow = "localhost";
-    };
+  relax = lib.mapAttrs (_: relaxation: relaxation.settings) relaxations;
 
-    # Talks to other hosts: databases, an embedding endpoint.
-    network = inet // {
-      IPAddressDeny = "";
-    };
+  reasons = lib.mapAttrs (_: relaxation: relaxation.reason) relaxations;
 
-    # Binds ports below 1024: a namespace of users of its own would take the right away.
-    lowPorts = {
-      AmbientCapabilities = "CAP_NET_BIND_SERVICE";
-      CapabilityBoundingSet = "CAP_NET_BIND_SERVICE";
-      PrivateUsers = false;
+  # serviceConfig: by which relaxations it differs from the closed sandbox, and what else is looser or
+  # tighter in it.
+  differences =
+    serviceConfig:
+    let
+      changed = lib.filterAttrs (name: value: (serviceConfig.${name} or null) != value) closed;
+      has = name: value: (serviceConfig.${name} or null) == value;
+      applied = lib.filterAttrs (
+        _: relaxation: lib.all lib.id (lib.mapAttrsToList has relaxation.settings)
+      ) relaxations;
+      explained = lib.concatMap (relaxation: lib.attrNames relaxation.settings) (lib.attrValues applied);
+    in
+    {
+      relaxations = lib.attrNames applied;
+      besides = lib.mapAttrsToList (
+        name: _: "${name}=${lib.concatMapStringsSep " " toString (lib.toList (serviceConfig.${name} or "unset"))}"
+      ) (removeAttrs changed explained);
     };
-
-    # Runs as a user that has other units, too: IPC objects are not this one's to remove.
-    shared = {
-      RemoveIPC = false;
-    };
-
-    # Gives its files the owner they have: no right is needed for that, but the call.
-    chown.SystemCallFilter = systemCalls ++ [ "@chown" ];
-
-    # Runs as root, since its files must belong to root; still without any capability, and in a
-    # namespace of users where everybody is who they are outside.
-    root = {
-      PrivateUsers = "identity";
-    };
-  };
 }
