@@ -9,10 +9,11 @@ ARGS ?=
 root := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))
 package := pkgs/aistack-py
 load := $(package)/benchmarks/load
+system = $(shell nix eval --raw --impure --expr builtins.currentSystem)
 stamp := .venv/.installed
 bin := $(root).venv/bin
 
-.PHONY: help demo check lint types test load mutants format options docs clean
+.PHONY: help demo check lint types test load mutants format options docs exposure audit clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +52,15 @@ options: ## write docs/reference/options.md from the modules' options (needs Nix
 
 docs: ## build this documentation as a site, result/index.html (needs Nix)
 	nix build .#docs
+
+exposure: ## write docs/reference/exposure.md from the units (needs Nix and KVM)
+	nix build --out-link .exposure '.#checks.$(system).hardening.driver'
+	@mkdir -p .exposure-out && .exposure/bin/nixos-test-driver --output_directory .exposure-out || true
+	install -m 644 .exposure-out/exposure.md docs/reference/exposure.md
+	@rm -rf .exposure .exposure-out
+
+audit: $(stamp) ## ask PyPI for advisories of the versions that we pin (needs the network)
+	@scripts/audit.sh $(ARGS)
 
 clean: ## remove what the targets above made
 	rm -rf .venv .demo

@@ -5,5 +5,6 @@ in
 {
   inherit aistack;
   default = aistack;
+  sbom = pkgs.callPackage ./sbom { inherit aistack; };
   docs = pkgs.callPackage ./docs { };
 }
