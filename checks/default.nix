@@ -28,6 +28,10 @@ in
   formatting = import ./formatting.nix { inherit lib pkgs; };
   manual = import ./manual.nix { inherit pkgs packages; };
   package = import ./package.nix { inherit (packages) aistack; };
+  sbom = import ./sbom.nix {
+    inherit packages pkgs;
+    config = example;
+  };
   scripts = import ./scripts.nix {
     inherit lib pkgs;
     config = example;
@@ -46,9 +50,11 @@ in
   health = vm ./health.nix;
   issues = vm ./issues.nix;
   monitoring = vm ./monitoring.nix;
+  network = vm ./network.nix;
   rolling = vm ./rolling.nix;
   pitr = vm ./pitr.nix;
   restore = vm ./restore.nix;
+  secrets = vm ./secrets.nix;
   switch = vm ./switch.nix;
   tls-acme = vm ./tls-acme.nix;
   tls-certbot = vm ./tls-certbot.nix;

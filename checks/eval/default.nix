@@ -15,6 +15,7 @@ let
     ./issues.nix
     ./monitoring
     ./sandbox.nix
+    ./secrets.nix
     ./settings.nix
     ./stores.nix
     ./tls.nix

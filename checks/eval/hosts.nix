@@ -87,6 +87,7 @@ in
 {
   inherit
     lib
+    pkgs
     self
     evaluate
     with'
