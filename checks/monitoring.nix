@@ -266,22 +266,6 @@ in
               t.assertEqual(status("/v1/issues", key), "403")
               t.assertEqual(status("/metrics", key), "200" if name == "prometheus" else "403")
 
-      with subtest("no secret is for others, in an argument, in the journal or in the store"):
-          secrets = [
-              f"{keys}/prometheus-key",
-              f"{keys}/alertmanager-key",
-              "/var/lib/aistack-qdrant-key/key",
-          ]
-          for secret in secrets:
-              t.assertEqual(machine.succeed(f"stat -c '%a %U' {secret}").strip(), "600 root")
-              machine.fail(f"journalctl --no-pager | grep -qFf {secret}")
-              machine.fail(f"cat /proc/[0-9]*/cmdline | tr '\\0' '\\n' | grep -v '^grep' | grep -qFf {secret}")
-              machine.fail(f"grep -rqFf {secret} $(readlink -f /etc/prometheus/prometheus.yaml) /etc/aistack")
-          for unit, name in (("prometheus", "aistack-key"), ("alertmanager", "aistack-key")):
-              copy = f"/run/credentials/{unit}.service/{name}"
-              machine.succeed(f"test -s {copy}")
-              machine.fail(f"runuser -u nobody -- cat {copy}")
-
       with subtest("PostgreSQL's exporter may read statistics alone"):
           psql = "runuser -u postgres-exporter -- psql -d aistack -Atc"
           t.assertEqual(machine.succeed(f"{psql} \"select rolsuper from pg_roles where rolname = current_user\"").strip(), "f")
