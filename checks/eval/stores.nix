@@ -1,9 +1,46 @@
 # Stores and the model, here and elsewhere: what does not fit together is named.
 {
+  lib,
+  self,
   complains,
+  enabled,
+  evaluate,
   ...
 }:
+let
+  stores = [
+    "postgresql"
+    "qdrant"
+    "redis-aistack"
+  ];
+in
 {
+  # By default systemd gives up after five tries.
+  testStoresAreStartedAgainForEver = {
+    expr = map (
+      name:
+      let
+        unit = enabled.systemd.services.${name};
+      in
+      lib.elem unit.serviceConfig.Restart [
+        "always"
+        "on-failure"
+      ]
+      && toString unit.unitConfig.StartLimitIntervalSec == "0"
+    ) stores;
+    expected = map (_: true) stores;
+  };
+  testStoresAreGivenUpWhereTheHostSaysSo = {
+    expr =
+      (evaluate [
+        self.nixosModules.default
+        {
+          services.aistack.enable = true;
+          systemd.services.qdrant.unitConfig.StartLimitIntervalSec = lib.mkForce 60;
+        }
+      ]).systemd.services.qdrant.unitConfig.StartLimitIntervalSec;
+    expected = 60;
+  };
   testTwoServicesOnOnePort = complains "services.aistack.coordinator.port" {
     coordinator.port = 8091;
   };

@@ -4,6 +4,7 @@ let
   cfg = config.services.aistack;
   credentials = import ../lib/credentials.nix { inherit lib; };
   given = import ../lib/given.nix { inherit lib; };
+  lasting = import ../lib/lasting.nix { inherit lib; };
   store = cfg.postgresql;
   at = "services.aistack.postgresql";
 in
@@ -73,6 +74,8 @@ in
         }
       ];
     };
+
+    systemd.services.postgresql = lib.mkIf store.createLocally lasting;
 
     services.aistack = {
       credentials = given { postgres-password = store.passwordFile; };

@@ -3,6 +3,7 @@
 let
   cfg = config.services.aistack;
   given = import ../lib/given.nix { inherit lib; };
+  lasting = import ../lib/lasting.nix { inherit lib; };
   store = cfg.qdrant;
   at = "services.aistack.qdrant";
   inherit (config.services.qdrant.settings) service;
@@ -71,6 +72,8 @@ in
         enable_cors = lib.mkOverride 900 false;
       };
     };
+
+    systemd.services.qdrant = lib.mkIf store.createLocally lasting;
 
     services.aistack = {
       credentials = given { qdrant-api-key = store.apiKeyFile; };

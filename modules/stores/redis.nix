@@ -4,6 +4,7 @@ let
   cfg = config.services.aistack;
   credentials = import ../lib/credentials.nix { inherit lib; };
   given = import ../lib/given.nix { inherit lib; };
+  lasting = import ../lib/lasting.nix { inherit lib; };
   store = cfg.redis;
   at = "services.aistack.redis";
   server = config.services.redis.servers.aistack;
@@ -70,6 +71,8 @@ in
         maxmemory-policy = lib.mkDefault "allkeys-lru";
       };
     };
+
+    systemd.services.redis-aistack = lib.mkIf store.createLocally lasting;
 
     services.aistack = {
       socketGroups = lib.mkIf store.createLocally [ server.group ];

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from aistack.access.keys import Keys, generate
-from aistack.access.model import Principal
+from aistack.access.model import Principal, Scope
 from aistack.errors import InvalidError, NotFoundError, UnauthenticatedError, UnavailableError
 from aistack.settings.schema import Postgres as PostgresSettings, Settings
 from aistack.stores.postgres import Postgres
@@ -160,6 +160,69 @@ async def test_many_at_once_are_one_look_up(settings: Settings) -> None:
         assert len({p.key_id for p in found}) == 1
         assert looked_up == 1
         assert not stack.keys._asked
+
+
+class Hangs:
+    """A look-up that never ends; what is remembered has lapsed."""
+
+    def __init__(self, keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def never(*_: object) -> Principal:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        monkeypatch.setattr("aistack.access.keys._PATIENCE_S", 0.05)
+        monkeypatch.setattr("aistack.access.keys._PATIENCE_OF_WATCHERS_S", 0.05)
+        monkeypatch.setattr(keys, "_look_up", never)
+        keys._checked = {digest: (0.0, who) for digest, (_, who) in keys._checked.items()}
+
+
+@pytest.mark.parametrize("scope", ["read", "write", "admin"])
+async def test_a_database_that_hangs_hangs_nobody(
+    keys: Keys, monkeypatch: pytest.MonkeyPatch, scope: Scope
+) -> None:
+    new = await keys.create(name="one", scopes=[scope, "metrics"])
+    await keys.verify(new.key)
+    Hangs(keys, monkeypatch)
+    for _ in range(2):
+        async with asyncio.timeout(2):
+            with pytest.raises(UnavailableError):
+                await keys.verify(new.key)
+
+
+async def test_who_may_only_watch_does_so_while_the_database_hangs(
+    keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = await keys.create(name="prometheus", scopes=["metrics", "issues"])
+    other = await keys.create(name="other", scopes=["metrics"])
+    revoked = await keys.create(name="gone", scopes=["metrics"])
+    for new in (known, revoked):
+        await keys.verify(new.key)
+    await keys.revoke(revoked.info.id)
+    with pytest.raises(UnauthenticatedError):
+        await keys.verify(revoked.key)
+    await keys.verify(known.key)
+    Hangs(keys, monkeypatch)
+    async with asyncio.timeout(2):
+        assert (await keys.verify(known.key)).name == "prometheus"
+    # Never seen to be right, or seen to be wrong since.
+    for new in (other, revoked):
+        with pytest.raises(UnavailableError):
+            await keys.verify(new.key)
+
+
+async def test_what_another_process_revoked_is_forgotten(
+    keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = await keys.create(name="prometheus", scopes=["metrics"])
+    await keys.verify(new.key)
+    async with keys._postgres.transaction() as conn:
+        await conn.execute("update api_keys set revoked_at = now()")
+    keys._checked = {digest: (0.0, who) for digest, (_, who) in keys._checked.items()}
+    with pytest.raises(UnauthenticatedError):
+        await keys.verify(new.key)
+    Hangs(keys, monkeypatch)
+    with pytest.raises(UnavailableError):
+        await keys.verify(new.key)
 
 
 @pytest.mark.parametrize(

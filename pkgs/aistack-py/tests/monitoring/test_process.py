@@ -29,6 +29,18 @@ def test_a_sample_is_of_this_process() -> None:
     assert value("aistack_build_info", {"version": __version__, "generation": "7"}) == 1
 
 
+def test_a_clock_that_is_set_is_counted_either_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry, now = CollectorRegistry(), [1000.0, 50.0]
+    monkeypatch.setattr(time, "time", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[1])
+    process = ProcessMetrics(registry)
+    for wall_s, ran_s, steps in ((5, 5, 0), (4.5, 5, 0), (3605, 5, 1), (-3595, 5, 2), (5, 5, 2)):
+        now[0] += wall_s
+        now[1] += ran_s
+        process.sample(0.0)
+        assert registry.get_sample_value("aistack_clock_steps_total") == steps
+
+
 @pytest.mark.anyio
 async def test_the_loop_takes_a_sample_when_it_starts() -> None:
     samples: list[float] = []

@@ -21,7 +21,7 @@ from aistack.access.model import (
     Principal,
     Scope,
 )
-from aistack.errors import InvalidError, NotFoundError, UnauthenticatedError
+from aistack.errors import InvalidError, NotFoundError, UnauthenticatedError, UnavailableError
 from aistack.stores.postgres import Connection, Postgres
 from aistack.stores.sqlfile import load_queries
 
@@ -31,6 +31,11 @@ _REMEMBER_S = 5.0
 """How long a checked key is taken without asking the database again: the most that a revocation
 can be late."""
 _REMEMBER_MOST = 1024
+_PATIENCE_S = 5.0
+"""Longest wait for the database's word: one that hangs must not hang whoever asks anything."""
+_PATIENCE_OF_WATCHERS_S = 1.0
+_WATCHERS: frozenset[Scope] = frozenset({"metrics", "issues"})
+"""Scopes that read no content and change none: to watch, and to report."""
 _MOST_PER_HOUR = 100_000_000
 _LAST_YEAR = 9000
 
@@ -45,10 +50,13 @@ class Keys:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
         self._checked: dict[bytes, tuple[float, Principal]] = {}
-        self._asked: dict[str, asyncio.Task[Principal]] = {}
+        self._asked: dict[str, tuple[float, asyncio.Task[Principal]]] = {}
 
     async def verify(self, presented: str) -> Principal:
         """Who the key belongs to.
+
+        While the database does not answer, a key that may only watch or report is taken if it was
+        right when it was last looked up: else nobody would be told of the outage, nor why.
 
         Raises:
             UnauthenticatedError: not a key, unknown, wrong, expired or revoked: all alike.
@@ -61,13 +69,34 @@ class Keys:
         remembered = self._checked.get(digest)
         if remembered and time.monotonic() < remembered[0] and remembered[1].key_id == form["id"]:
             return remembered[1]
-        # One look-up for all that wait for the same key: else each lapse of what is remembered
-        # would send as many as there are requests under way.
-        asked = self._asked.get(presented)
-        if asked is None:
-            asked = self._asked[presented] = asyncio.create_task(self._look_up(form["id"], digest))
-            asked.add_done_callback(lambda task: self._answered(presented, task))
-        return await asyncio.shield(asked)
+        known = remembered[1] if remembered and remembered[1].key_id == form["id"] else None
+        watcher = known if known and known.scopes <= _WATCHERS else None
+        try:
+            patience_s = _PATIENCE_OF_WATCHERS_S if watcher else _PATIENCE_S
+            return await self._ask(presented, form["id"], digest, patience_s)
+        except UnavailableError:
+            if watcher is None:
+                raise
+            return watcher
+
+    async def _ask(
+        self, presented: str, key_id: str, digest: bytes, patience_s: float
+    ) -> Principal:
+        """One look-up for all that wait for the same key, and nobody waits longer than it may.
+
+        Else each lapse of what is remembered would send as many as there are requests under way.
+        """
+        now = time.monotonic()
+        if presented not in self._asked:
+            task = asyncio.create_task(self._look_up(key_id, digest))
+            self._asked[presented] = now, task
+            task.add_done_callback(lambda task: self._answered(presented, task))
+        since, asked = self._asked[presented]
+        # Not asyncio.timeout: psycopg, cancelled, waits for the server's word.
+        await asyncio.wait([asked], timeout=max(0.0, since + patience_s - now))
+        if not asked.done():
+            raise UnavailableError("the database does not answer")
+        return asked.result()
 
     def _answered(self, presented: str, task: "asyncio.Task[Principal]") -> None:
         self._asked.pop(presented, None)
@@ -80,6 +109,7 @@ class Keys:
             # Compared even where there is no such key: the time taken tells nothing.
             equal = hmac.compare_digest(row["hash"] if row else bytes(32), digest)
             if not (row and equal and row["valid"]):
+                self._checked.pop(digest, None)
                 raise UnauthenticatedError("a valid API key is needed")
             await conn.execute(_QUERIES["used"], {"id": key_id})
         principal = _principal(row)

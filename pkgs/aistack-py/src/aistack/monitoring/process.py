@@ -1,7 +1,9 @@
 """What the processes of a service use, and what they run."""
 
+import logging
 import os
 import resource
+import time
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -11,6 +13,9 @@ from aistack.monitoring.contract import process
 
 _SELF = Path("/proc/self")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_STEP_S = 1.0
+"""By so much the clock is not set by accident: NTP slews by half a millisecond a second."""
+_log = logging.getLogger(__name__)
 
 
 class ProcessMetrics:
@@ -29,7 +34,9 @@ class ProcessMetrics:
         self._files = process.FILES.on(registry)
         self._most_files = process.MOST_FILES.on(registry)
         self._lag = process.LOOP_LAG.on(registry)
+        self._clock_steps = process.CLOCK_STEPS.on(registry)
         self._counted_s = 0.0
+        self._clock_ahead_s = _clock_ahead_s()
         number = "" if generation is None else str(generation)
         process.BUILD.on(registry).labels(__version__, number).set(1)
 
@@ -48,3 +55,18 @@ class ProcessMetrics:
         self._files.set(len(os.listdir(_SELF / "fd")))  # noqa: PTH208  # names alone are cheaper
         self._most_files.set(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         self._lag.set(loop_lag_s)
+        self._look_at_clock()
+
+    def _look_at_clock(self) -> None:
+        """Keys, limits, backups and what is collected go by the clock: one that jumps is told."""
+        ahead_s = _clock_ahead_s()
+        step_s = ahead_s - self._clock_ahead_s
+        self._clock_ahead_s = ahead_s
+        if abs(step_s) > _STEP_S:
+            self._clock_steps.inc()
+            _log.warning("the clock was set by %+.1f s, or the machine slept", step_s)
+
+
+def _clock_ahead_s() -> float:
+    """The clock's lead over one that nobody sets."""
+    return time.time() - time.monotonic()

@@ -26,9 +26,13 @@ LOOP_LAG = GaugeSpec(
     "How late the event loop was at worst in the last seconds, of the worker that was latest",
     of_workers="livemax",
 )
+CLOCK_STEPS = CounterSpec(
+    "aistack_clock_steps_total",
+    "How often the clock was set by over a second, or the machine slept; each worker counts",
+)
 
 PART = Part(
     "Processes",
     "Of the service that is scraped, all its workers together; taken every five seconds.",
-    (BUILD, CPU, MEMORY, FILES, MOST_FILES, LOOP_LAG),
+    (BUILD, CPU, MEMORY, FILES, MOST_FILES, LOOP_LAG, CLOCK_STEPS),
 )
