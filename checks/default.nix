@@ -44,6 +44,7 @@ in
   console = vm ./console.nix;
   coordinator = vm ./coordinator.nix;
   external = vm ./external.nix;
+  fault = vm ./fault.nix;
   gc = vm ./gc.nix;
   guards = vm ./guards.nix;
   hardening = vm ./hardening.nix;

@@ -1,7 +1,67 @@
-# nixfmt is in no registry that the bench reaches. This stands in with the few of its rules that can
-# be told without it; real Nix runs the real one.
+# nixfmt is in no registry that the bench reaches, and libfaketime is not in the bench's root. These
+# stand in with the little that is needed; real Nix runs the real ones.
 final: _prev:
 let
+  faketime = final.writeText "faketime.c" ''
+    /* What the checks need of libfaketime: the wall clock is off by the seconds in FAKETIME_TIMESTAMP_FILE
+     * ("+3600"), read again each second; the monotonic clocks stay. */
+    #define _GNU_SOURCE
+    #include <dlfcn.h>
+    #include <stdatomic.h>
+    #include <stdio.h>
+    #include <stdlib.h>
+    #include <sys/time.h>
+    #include <time.h>
+
+    typedef int (*clock_function)(clockid_t, struct timespec *);
+
+    static int real(clockid_t id, struct timespec *now) {
+      static _Atomic(clock_function) found;
+      if (!found)
+        found = (clock_function)dlsym(RTLD_NEXT, "clock_gettime");
+      return found(id, now);
+    }
+
+    static long offset(void) {
+      static atomic_long seconds, read_at = -1;
+      struct timespec now;
+      real(CLOCK_MONOTONIC, &now);
+      if (atomic_exchange(&read_at, now.tv_sec) != now.tv_sec) {
+        const char *name = getenv("FAKETIME_TIMESTAMP_FILE");
+        FILE *file = name ? fopen(name, "r") : NULL;
+        long told;
+        if (file && fscanf(file, "%ld", &told) == 1)
+          seconds = told;
+        if (file)
+          fclose(file);
+      }
+      return seconds;
+    }
+
+    int clock_gettime(clockid_t id, struct timespec *now) {
+      int result = real(id, now);
+      if (result == 0 && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE))
+        now->tv_sec += offset();
+      return result;
+    }
+
+    int gettimeofday(struct timeval *restrict now, void *restrict zone) {
+      struct timespec told;
+      (void)zone;
+      clock_gettime(CLOCK_REALTIME, &told);
+      now->tv_sec = told.tv_sec;
+      now->tv_usec = told.tv_nsec / 1000;
+      return 0;
+    }
+
+    time_t time(time_t *now) {
+      struct timespec told;
+      clock_gettime(CLOCK_REALTIME, &told);
+      if (now)
+        *now = told.tv_sec;
+      return told.tv_sec;
+    }
+  '';
   rules = final.writeText "nixfmt.py" ''
     """nixfmt --check FILE...: some of nixfmt's rules, where there is no nixfmt.
 
@@ -84,6 +144,11 @@ in
       }
     ''
   );
+  # The clock of a process, set from outside.
+  libfaketime = final.runCommand "libfaketime" { } ''
+    mkdir -p $out/lib
+    /usr/bin/gcc -shared -fPIC -O2 -Wall -o $out/lib/libfaketime.so.1 ${faketime}
+  '';
   ruff = final.python3.withPackages (ps: [ ps.ruff ]);
   nixfmt = final.writeShellScriptBin "nixfmt" ''exec ${final.python3}/bin/python3 ${rules} "$@"'';
 }
