@@ -33,10 +33,13 @@ TOLD_S = 2.5
 LOOK_S = 0.5
 
 
-async def suffer(fault: Fault, watch: Watch, client: Client, model: Model) -> dict[str, Any]:
+async def suffer(
+    fault: Fault, watch: Watch, client: Client, model: Model, alerts: set[tuple[str, str]]
+) -> dict[str, Any]:
     """Let one fault happen until its alert has fired, and wait until all is well again."""
     # One that looks back may fire still; then it must tell of more than before.
-    before = max((value for _, value in await watch.firing(fault.alert, fault.labels)), default=0.0)
+    firing = await watch.firing(fault.alert, fault.labels)
+    before = max((value for _, value, _ in firing), default=0.0)
     begin, start = now(), time.monotonic()
     client.edge_is_down = fault.at_the_edge
     await fault.strike()
@@ -44,11 +47,10 @@ async def suffer(fault: Fault, watch: Watch, client: Client, model: Model) -> di
     try:
         while fault.alert:
             elapsed = time.monotonic() - start
-            if fired is None and any(
-                value > before + 0.5 if fault.lingers else since >= begin
-                for since, value in await watch.firing(fault.alert, fault.labels)
-            ):
-                fired = elapsed
+            for since, value, part in await watch.firing(fault.alert, fault.labels):
+                if fired is None and (value > before + 0.5 if fault.lingers else since >= begin):
+                    fired = elapsed
+                    alerts.add((fault.alert, part))
             if fired and told is None and await watch.handed_on(fault.alert, fault.labels):
                 told = elapsed
             if told is not None and elapsed >= told + TOLD_S:
@@ -90,12 +92,12 @@ async def conduct(config: dict[str, Any], seed: int, seconds: float) -> Model:
         services, units = tuple(config["services"]), tuple(config["units"])
         watch = Watch(here, config["prometheus"], config["alertmanager"], key, services, units)
         await eventually("not well at the start", watch.sick, model)
-        stop, start, alerts = asyncio.Event(), time.monotonic(), set[str]()
+        stop, start, alerts = asyncio.Event(), time.monotonic(), set[tuple[str, str]]()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(Load(client, model, seed, stop).run())
             async for fault in schedule(config["ports"], chance, seconds):
-                print(json.dumps(await suffer(fault, watch, client, model)), flush=True)
-                alerts |= {fault.alert} - {""}
+                told = await suffer(fault, watch, client, model, alerts)
+                print(json.dumps(told), flush=True)
             stop.set()
 
         async def untold() -> list[str]:
@@ -107,7 +109,7 @@ async def conduct(config: dict[str, Any], seed: int, seconds: float) -> Model:
         if not model.violations:
             for kind in await unseen(client, model, stores):
                 model.wrong(f"the judge does not see it: {kind}")
-    told = {
+    summary = {
         "seconds": round(time.monotonic() - start),
         "answers": dict(sorted(client.counts.items())),
         "longest_s": round(client.longest_s, 1),
@@ -116,7 +118,7 @@ async def conduct(config: dict[str, Any], seed: int, seconds: float) -> Model:
         "interactions": len(model.lessons),
         "reports": sum(one.acknowledged for one in model.reports),
     }
-    print(json.dumps(told), flush=True)
+    print(json.dumps(summary), flush=True)
     return model
 
 

@@ -2,19 +2,32 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 from client import Client
 from load import COLLECTION, PROJECT
-from model import Document, Model, checksum, token_of
+from model import Document, Lesson, Model, checksum, token_of
 from shell import sql
 from watch import issues
 
 LEARNED = "solved_issues"
+AT_ONCE = 8
+T = TypeVar("T")
+
+
+async def each(things: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:
+    """Do the work for each, some of them at once."""
+    left = iter(things)
+
+    async def worker() -> None:
+        for thing in left:
+            await work(thing)
+
+    await asyncio.gather(*(worker() for _ in range(AT_ONCE)))
 
 
 async def eventually(
@@ -75,7 +88,8 @@ async def _documents(client: Client, model: Model) -> None:
         if not page["has_more"]:
             break
         cursor = f"&cursor={page['next_cursor']}"
-    for document in model.documents:
+
+    async def look(document: Document) -> None:
         found = stored.pop(document.path, None)
         may = {checksum(text) if text is not None else None for text in document.may}
         if (found and found["checksum"]) not in may:
@@ -84,6 +98,8 @@ async def _documents(client: Client, model: Model) -> None:
             got = await client.ask("GET", f"/v1/documents/{found['id']}")
             if not got.ok or got.body["checksum"] not in may:
                 model.wrong(f"{document.path}: listed, and read as {got}")
+
+    await each(model.documents, look)
     if stored:
         model.wrong(f"documents that nobody wrote: {sorted(stored)}")
 
@@ -98,9 +114,8 @@ def _words(document: Document) -> str:
 
 async def _search(client: Client, model: Model) -> None:
     """What is there is found; what is gone is not."""
-    for document in model.documents:
-        if not document.settled:
-            continue
+
+    async def look(document: Document) -> None:
         wanted = [(token, False) for token in document.gone[-1:]]
         if document.text is not None:
             wanted.append((token_of(document.text), True))
@@ -111,17 +126,20 @@ async def _search(client: Client, model: Model) -> None:
                 word = "not found" if there else "found though it is gone"
                 model.wrong(f"{document.path} by {token}: {word}")
 
+    await each((one for one in model.documents if one.settled), look)
+
 
 async def _lessons(client: Client, model: Model) -> None:
     """Each acknowledged interaction, recorded once, and what was learned from it."""
     rows = await sql("select idempotency_key, count(*) from interactions group by 1")
     counts = {key: int(count) for key, count in rows}
-    for lesson in model.lessons:
+
+    async def look(lesson: Lesson) -> None:
         times = counts.pop(lesson.key, 0)
         if times > 1 or (lesson.id is not None and times != 1):
             model.wrong(f"interaction {lesson.key} is there {times} times")
         if lesson.id is None:
-            continue
+            return
         got = await client.ask("GET", f"/coordinator/v1/interactions/{lesson.id}")
         if not got.ok or got.body["response"] != lesson.response:
             model.wrong(f"interaction {lesson.id}: {got}")
@@ -129,6 +147,8 @@ async def _lessons(client: Client, model: Model) -> None:
         found = (await client.ask("POST", "/v1/query", query)).body["hits"]
         if not any(lesson.token in hit["text"] for hit in found):
             model.wrong(f"what was learned of {lesson.token} is not found")
+
+    await each(model.lessons, look)
     if counts:
         model.wrong(f"interactions that nobody recorded: {counts}")
 

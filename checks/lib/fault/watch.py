@@ -30,12 +30,12 @@ class Watch:
         except (httpx.HTTPError, json.JSONDecodeError):
             return {}
 
-    async def firing(self, alert: str, labels: dict[str, str]) -> list[tuple[datetime, float]]:
-        """The alerts of that name with these labels that fire: since when, and with which value."""
+    async def firing(self, alert: str, labels: dict[str, str]) -> list[tuple[datetime, float, str]]:
+        """The alerts that fire of that name with these labels: since when, their value and part."""
         told = await self._get(f"http://{self.prometheus}/api/v1/alerts")
         wanted = {"alertname": alert, **labels}.items()
         return [
-            (_time(one["activeAt"]), float(one["value"]))
+            (_time(one["activeAt"]), float(one["value"]), one["labels"]["part"])
             for one in told.get("data", {}).get("alerts", [])
             if one["state"] == "firing" and wanted <= one["labels"].items()
         ]
@@ -80,10 +80,14 @@ async def issues() -> list[dict[str, Any]]:
     return found
 
 
-def lacking(alerts: Iterable[str], found: list[dict[str, Any]]) -> list[str]:
-    """The alerts of which no issue was made."""
-    titles = [str(issue["title"]) for issue in found]
-    return [name for name in alerts if not any(title.startswith(f"{name}: ") for title in titles)]
+def lacking(alerts: Iterable[tuple[str, str]], found: list[dict[str, Any]]) -> list[str]:
+    """The alerts, each with its part, of which no issue was made.
+
+    Alertmanager holds back what is known of a target that cannot be asked: then the issue is that
+    one's.
+    """
+    told = {(str(issue["title"]).partition(": ")[0], issue["component"]) for issue in found}
+    return [name for name, part in alerts if not told & {(name, part), ("TargetDown", part)}]
 
 
 def now() -> datetime:
