@@ -157,6 +157,8 @@ in
           requires = [ "postgresql.target" ];
           after = [ "postgresql.target" ];
           environment.PGPORT = toString database.settings.port;
+          # A PostgreSQL that crashes takes it along, also twice.
+          startLimitIntervalSec = 0;
           serviceConfig = hardening.sandbox [ hardening.relax.shared ] // {
             Type = "oneshot";
             RemainAfterExit = true;
@@ -167,6 +169,8 @@ in
               ${lib.getExe' database.finalPackage "psql"} --no-psqlrc --quiet \
                 --command='GRANT pg_monitor TO "${role}"' postgres
             '';
+            Restart = "on-failure";
+            RestartSec = 2;
           };
         };
       })
