@@ -66,7 +66,15 @@ in
           told
           // {
             route = told.route // {
-              routes = map (route: route // { group_wait = "1s"; }) told.route.routes;
+              # The same alert again within minutes is told again, too.
+              routes = map (
+                route:
+                route
+                // {
+                  group_wait = "1s";
+                  group_interval = "1s";
+                }
+              ) told.route.routes;
             };
           }
         );
