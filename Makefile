@@ -56,7 +56,7 @@ clean: ## remove what the targets above made
 	rm -rf .venv .demo
 	find $(package) -name __pycache__ -prune -exec rm -rf {} +
 	rm -rf $(package)/.{pytest,mypy,ruff,import_linter}_cache $(package)/.hypothesis
-	rm -rf $(package)/mutants
+	rm -rf $(package)/mutants $(package)/.coverage*
 
 $(stamp): $(package)/pyproject.toml $(package)/constraints.txt
 	@PYTHON='$(PYTHON)' scripts/setup-check.sh

@@ -9,8 +9,10 @@ cd "$root/pkgs/aistack-py" || exit 1
 passed=0
 failed=()
 left_out=()
-counts=$(mktemp)
-trap 'rm -f "$counts"' EXIT
+scratch=$(mktemp -d)
+counts=$scratch/counts figures=$scratch/figures.json covered=$scratch/covered
+touch "$counts" "$covered"
+trap 'rm -rf "$scratch"' EXIT
 
 step() { # NAME COMMAND...
   local name=$1
@@ -29,8 +31,17 @@ leave_out() { # NAME REASON
   printf '\n== %s: NOT RUN: %s\n' "$1" "$2"
 }
 
-# A process a core, each with servers of its own.
-tests() { "$bin/python" -m pytest --numprocesses auto --dist worksteal | tee "$counts"; }
+# A process a core, each with servers of its own. What they run of the package is traced.
+tests() {
+  "$bin/coverage" erase &&
+    "$bin/coverage" run -m pytest --numprocesses auto --dist worksteal | tee "$counts"
+}
+
+covered() {
+  "$bin/coverage" combine --quiet &&
+    "$bin/coverage" json --quiet -o "$figures" &&
+    "$bin/python" "$root/scripts/coverage.py" --rooms "$figures" | tee "$covered"
+}
 
 shell_files() {
   cd "$root" && find scripts pkgs .ci -type f \( -name '*.sh' -o -path '.ci/run' \) \
@@ -42,6 +53,7 @@ step 'ruff format' "$bin/ruff" format --check .
 step 'mypy' "$bin/mypy"
 step 'lint-imports' "$bin/lint-imports"
 step 'pytest' tests
+step 'coverage' covered
 
 if command -v shellcheck >/dev/null; then
   step 'shellcheck' shell_files
@@ -62,5 +74,6 @@ printf '\n'
 ((${#failed[@]})) && printf 'failed: %s\n' "$(IFS=,; echo "${failed[*]}")"
 # pytest's last line, without its frame and colours.
 printf 'pytest: %s\n' "$(tail -n 1 "$counts" | sed -e 's/\x1b\[[0-9;]*m//g' -e 's/^=* *//' -e 's/ *=*$//')"
+tail -n 1 "$covered"
 printf 'check: %d passed, %d failed, %d not run\n' "$passed" "${#failed[@]}" "${#left_out[@]}"
 ((${#failed[@]} == 0))
