@@ -13,7 +13,7 @@ system = $(shell nix eval --raw --impure --expr builtins.currentSystem)
 stamp := .venv/.installed
 bin := $(root).venv/bin
 
-.PHONY: help demo check lint types test load mutants format options docs exposure audit clean
+.PHONY: help demo check lint types test coverage load mutants format options docs exposure audit clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +32,12 @@ types: $(stamp) ## mypy
 
 test: $(stamp) ## the tests (ARGS: more options of pytest)
 	cd $(package) && $(bin)/python -m pytest $(ARGS)
+
+coverage: $(stamp) ## how much of the package its tests run, beside the goal (takes twice as long as the tests)
+	cd $(package) && $(bin)/coverage erase && \
+	  $(bin)/coverage run -m pytest --numprocesses auto --dist worksteal $(ARGS) && \
+	  $(bin)/coverage combine --quiet && $(bin)/coverage json --quiet -o .coverage.json
+	@$(bin)/python scripts/coverage.py --rooms $(package)/.coverage.json
 
 load: $(stamp) ## measure under load, beside the bare engine and mcp-server-qdrant (ARGS=--minutes=12)
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -r $(load)/requirements.txt
@@ -66,7 +72,7 @@ clean: ## remove what the targets above made
 	rm -rf .venv .demo
 	find $(package) -name __pycache__ -prune -exec rm -rf {} +
 	rm -rf $(package)/.{pytest,mypy,ruff,import_linter}_cache $(package)/.hypothesis
-	rm -rf $(package)/mutants
+	rm -rf $(package)/mutants $(package)/.coverage*
 
 $(stamp): $(package)/pyproject.toml $(package)/constraints.txt
 	@PYTHON='$(PYTHON)' scripts/setup-check.sh

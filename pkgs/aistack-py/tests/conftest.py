@@ -8,6 +8,7 @@ import secrets
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -25,6 +26,26 @@ from aistack.settings.schema import Postgres, Qdrant, Settings
 
 _TEMPLATE = "aistack_template"
 _numbers = count(1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Leave the slow tests out of the coverage: they repeat and time what others show.
+
+    Python 3.11 calls the tracer for every line, which would cost them the most.
+    """
+    # Not imported: the package's build has no coverage.
+    coverage = sys.modules.get("coverage")
+    tracing = coverage.Coverage.current() if coverage else None
+    if tracing is None or item.get_closest_marker("slow") is None:
+        return (yield)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # what its children go by
+        tracing.stop()
+        try:
+            return (yield)
+        finally:
+            tracing.start()
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,10 @@
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from aistack.access.keys import Keys, generate
 from aistack.access.model import Principal, Scope
@@ -162,6 +164,12 @@ async def test_many_at_once_are_one_look_up(settings: Settings) -> None:
         assert not stack.keys._asked
 
 
+def lapse(keys: Keys) -> None:
+    """What is remembered has to be looked up again."""
+    for digest, known in keys._checked.items():
+        keys._checked[digest] = structs.replace(known, fresh_until=0.0)
+
+
 class Hangs:
     """A look-up that never ends; what is remembered has lapsed."""
 
@@ -173,7 +181,7 @@ class Hangs:
         monkeypatch.setattr("aistack.access.keys._PATIENCE_S", 0.05)
         monkeypatch.setattr("aistack.access.keys._PATIENCE_OF_WATCHERS_S", 0.05)
         monkeypatch.setattr(keys, "_look_up", never)
-        keys._checked = {digest: (0.0, who) for digest, (_, who) in keys._checked.items()}
+        lapse(keys)
 
 
 @pytest.mark.parametrize("scope", ["read", "write", "admin"])
@@ -210,6 +218,22 @@ async def test_who_may_only_watch_does_so_while_the_database_hangs(
             await keys.verify(new.key)
 
 
+async def test_who_may_only_watch_does_so_until_its_key_expires(
+    keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = await keys.create(
+        name="prometheus", scopes=["metrics"], expires_at=datetime.now(UTC) + timedelta(minutes=1)
+    )
+    await keys.verify(new.key)
+    Hangs(keys, monkeypatch)
+    await keys.verify(new.key)
+    ((digest, known),) = keys._checked.items()
+    assert 50 < known.ends - time.monotonic() <= 60
+    keys._checked[digest] = structs.replace(known, ends=time.monotonic())
+    with pytest.raises(UnavailableError):
+        await keys.verify(new.key)
+
+
 async def test_what_another_process_revoked_is_forgotten(
     keys: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,7 +241,7 @@ async def test_what_another_process_revoked_is_forgotten(
     await keys.verify(new.key)
     async with keys._postgres.transaction() as conn:
         await conn.execute("update api_keys set revoked_at = now()")
-    keys._checked = {digest: (0.0, who) for digest, (_, who) in keys._checked.items()}
+    lapse(keys)
     with pytest.raises(UnauthenticatedError):
         await keys.verify(new.key)
     Hangs(keys, monkeypatch)

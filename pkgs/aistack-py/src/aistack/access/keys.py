@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import hmac
+import math
 import re
 import secrets
 import time
@@ -11,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from aistack.access.model import (
     LOCAL_OPERATOR,
@@ -40,6 +42,15 @@ _MOST_PER_HOUR = 100_000_000
 _LAST_YEAR = 9000
 
 
+class _Checked(Struct, frozen=True):
+    """A key that was right; times are of the monotonic clock."""
+
+    principal: Principal
+    fresh_until: float
+    ends: float
+    """When it expires; infinite: never."""
+
+
 class Keys:
     """The keys of one database.
 
@@ -49,14 +60,15 @@ class Keys:
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
-        self._checked: dict[bytes, tuple[float, Principal]] = {}
+        self._checked: dict[bytes, _Checked] = {}
         self._asked: dict[str, tuple[float, asyncio.Task[Principal]]] = {}
 
     async def verify(self, presented: str) -> Principal:
         """Who the key belongs to.
 
         While the database does not answer, a key that may only watch or report is taken if it was
-        right when it was last looked up: else nobody would be told of the outage, nor why.
+        right when it was last looked up and has not expired since: else nobody would be told of
+        the outage, nor why.
 
         Raises:
             UnauthenticatedError: not a key, unknown, wrong, expired or revoked: all alike.
@@ -66,18 +78,19 @@ class Keys:
         if not form:
             raise UnauthenticatedError("a valid API key is needed")
         digest = hashlib.sha256(form["secret"].encode()).digest()
-        remembered = self._checked.get(digest)
-        if remembered and time.monotonic() < remembered[0] and remembered[1].key_id == form["id"]:
-            return remembered[1]
-        known = remembered[1] if remembered and remembered[1].key_id == form["id"] else None
-        watcher = known if known and known.scopes <= _WATCHERS else None
+        known = self._checked.get(digest)
+        if known and known.principal.key_id != form["id"]:
+            known = None
+        if known and time.monotonic() < known.fresh_until:
+            return known.principal
+        watcher = known if known and known.principal.scopes <= _WATCHERS else None
         try:
             patience_s = _PATIENCE_OF_WATCHERS_S if watcher else _PATIENCE_S
             return await self._ask(presented, form["id"], digest, patience_s)
         except UnavailableError:
-            if watcher is None:
+            if watcher is None or time.monotonic() >= watcher.ends:
                 raise
-            return watcher
+            return watcher.principal
 
     async def _ask(
         self, presented: str, key_id: str, digest: bytes, patience_s: float
@@ -115,7 +128,9 @@ class Keys:
         principal = _principal(row)
         if len(self._checked) >= _REMEMBER_MOST:
             self._checked.clear()
-        self._checked[digest] = (time.monotonic() + _REMEMBER_S, principal)
+        now = time.monotonic()
+        ends = now + (math.inf if row["left_s"] is None else row["left_s"])
+        self._checked[digest] = _Checked(principal, min(now + _REMEMBER_S, ends), ends)
         return principal
 
     async def holder(self, key_id: str) -> Principal:

@@ -13,7 +13,8 @@ returning id
 
 -- name: find
 select id, name, hash, scopes, collections, per_minute, per_hour,
-       revoked_at is null and (expires_at is null or expires_at > now()) as valid
+       revoked_at is null and (expires_at is null or expires_at > now()) as valid,
+       extract(epoch from expires_at - now())::float8 as left_s
 from api_keys where id = %(id)s
 
 -- name: list
