@@ -13,6 +13,9 @@ in
 {
   name = "aistack-fault";
 
+  # Each fault lasts until it has been told, which a slow machine takes its time for.
+  globalTimeout = lib.mkForce (30 * 60);
+
   nodes.machine =
     { config, ... }:
     let
