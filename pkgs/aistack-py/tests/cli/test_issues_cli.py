@@ -126,6 +126,25 @@ def test_nobody_is_told_of_what_is_imported(
         assert conn.execute("select count(*) from issue_notices").fetchone() == (1,)
 
 
+def test_what_fails_beside_a_newer_database_waits_for_who_can_store_it(
+    spooling: Path, settings: Settings
+) -> None:
+    """The migration that refuses to go back is a unit that fails, and is told of by older code."""
+    with psycopg.connect(settings.postgres.dsn, autocommit=True) as conn:
+        conn.execute(
+            "insert into schema_history (number, name, checksum, oldest_code)"
+            " values (999, '0999_contract.sql', '', 999)"
+        )
+        command = ["--config", str(spooling), "issues", "record", "the migration failed"]
+        done = CliRunner().invoke(main, command)
+        assert done.exit_code == 0
+        assert "waits in the spool" in done.stderr
+        assert "of a newer aistack (0999_contract.sql)" in done.stderr
+        conn.execute("delete from schema_history where number = 999")
+    run(spooling, "issues", "drain")
+    assert "the migration failed" in run(spooling, "issues", "list")
+
+
 def test_what_is_exported_can_be_imported(spooling: Path, tmp_path: Path) -> None:
     for n in range(3):
         record(spooling, f"error {n}", "--component", "a")

@@ -10,7 +10,7 @@ import msgspec
 from aistack.cli import exits
 from aistack.cli.context import command, json_option, settings_of
 from aistack.cli.render import as_json, say
-from aistack.errors import InvalidError, UnavailableError
+from aistack.errors import ConfigError, ConflictError, InvalidError, UnavailableError
 from aistack.issues.model import CATEGORIES, SEVERITIES, Event
 from aistack.issues.recorder import Recorder, redactor_of, spool_of
 from aistack.issues.store import Issues
@@ -97,6 +97,9 @@ async def _record(settings: Settings, event: Event) -> tuple[int | None, str]:
             return _as(await tracker.issues.find(prepared))
     except UnavailableError:
         return None, "the event waits in the spool: it is stored when the database answers"
+    except (ConfigError, ConflictError) as exc:
+        # A database of a newer generation, say: what failed here is told there.
+        return None, f"the event waits in the spool for a service that can store it: {exc.detail}"
 
 
 def _as(issue: int | None) -> tuple[int | None, str]:
