@@ -94,8 +94,8 @@ class Nginx:
     def running(self) -> Iterator["Nginx"]:
         server = subprocess.Popen(self.command("live", "-g", "daemon off;"), stderr=subprocess.PIPE)
         try:
-            deadline = time.monotonic() + 10
-            while not listens(self.https) or not (self.home / "live.pid").read_text():
+            deadline = time.monotonic() + 30
+            while not (listens(self.https) and self._told_its_pid()):
                 if server.poll() is not None or time.monotonic() > deadline:
                     pytest.fail((self.home / "error.log").read_text(), pytrace=False)
                 time.sleep(0.02)
@@ -103,6 +103,11 @@ class Nginx:
         finally:
             server.terminate()
             server.communicate(timeout=10)
+
+    def _told_its_pid(self) -> bool:
+        """It listens before it makes that file, and makes it before it writes into it."""
+        pid = self.home / "live.pid"
+        return pid.exists() and pid.read_text() != ""
 
 
 def free_ports(number: int) -> list[int]:
