@@ -52,10 +52,6 @@ class Document:
             self.gone.append(token_of(before))
         self.may = [self.may[-1]]
 
-    def refused(self) -> None:
-        """The write that was sent did nothing, for sure."""
-        self.may.pop()
-
 
 @dataclass
 class Lesson:

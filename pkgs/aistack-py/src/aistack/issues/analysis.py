@@ -1,5 +1,6 @@
 """What the counts say: what is new, came back, spikes, grows, comes together, or is over."""
 
+import asyncio
 import math
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
@@ -144,16 +145,17 @@ async def analyze(
         "least": _FEWEST,
         "limit": _LISTED,
     }
-    async with postgres.transaction() as conn:
-        await conn.execute(_QUERIES["settings"])
-        rows = await (await conn.execute(_QUERIES["rates"], values)).fetchall()
-        together = await (
-            await conn.execute(_QUERIES["components"], values | {"limit": _COMPONENTS})
-        ).fetchall()
+    quiet = {"now": now, "quiet": timedelta(days=settings.quiet_days), "limit": _LISTED}
+    # Each by a connection of its own: the server has more than one core.
+    rows, components, generations, over = await asyncio.gather(
+        _ask(postgres, "rates", values),
+        _ask(postgres, "components", values | {"limit": _COMPONENTS}),
+        _ask(postgres, "generations", _AROUND),
+        _ask(postgres, "quiet", quiet),
+    )
     lists: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         lists[row["list"]].append(row)
-    quiet = {"now": now, "quiet": timedelta(days=settings.quiet_days), "limit": _LISTED}
     rated = {name: [_rated(row, window, now) for row in found] for name, found in lists.items()}
     return Analysis(
         at=now,
@@ -165,12 +167,16 @@ async def analyze(
         regressed=rated.get("regressed", []),
         spiking=_spikes(rated.get("spiking", []), window, now),
         rising=[one for one in rated.get("rising", []) if one.trend == "rising"],
-        together=_together(together, window),
-        generations=msgspec.convert(
-            await postgres.fetch(_QUERIES["generations"], _AROUND), list[Generation]
-        ),
-        quiet=msgspec.convert(await postgres.fetch(_QUERIES["quiet"], quiet), list[Quiet]),
+        together=_together(components, window),
+        generations=msgspec.convert(generations, list[Generation]),
+        quiet=msgspec.convert(over, list[Quiet]),
     )
+
+
+async def _ask(postgres: Postgres, name: str, values: Row) -> list[Row]:
+    async with postgres.transaction() as conn:
+        await conn.execute(_QUERIES["settings"])
+        return await (await conn.execute(_QUERIES[name], values)).fetchall()
 
 
 async def spiking(postgres: Postgres, now: datetime) -> list[int]:
