@@ -59,6 +59,7 @@ options: ## write docs/reference/options.md from the modules' options (needs Nix
 docs: ## build this documentation as a site, result/index.html (needs Nix)
 	nix build .#docs
 
+# The check fails where the page is an old one; by then it has written the new one.
 exposure: ## write docs/reference/exposure.md from the units (needs Nix and KVM)
 	nix build --out-link .exposure '.#checks.$(system).hardening.driver'
 	@mkdir -p .exposure-out && .exposure/bin/nixos-test-driver --output_directory .exposure-out || true
