@@ -2,7 +2,8 @@
 { lib, pkgs, ... }:
 let
   domain = "kb.test";
-  python = pkgs.python3.withPackages (ps: [ ps.httpx ]);
+  keyFile = "/var/lib/aistack-secrets/admin-key";
+  load = import ./lib/load.nix { inherit lib pkgs; };
 in
 {
   name = "aistack-rolling";
@@ -45,15 +46,18 @@ in
       cfg = nodes.machine.services.aistack;
       ours = lib.filter (lib.hasPrefix "aistack") (lib.attrNames nodes.machine.systemd.services);
     in
-    ''
-      import json
+    load.functions {
+      base = "https://${domain}";
+      inherit keyFile;
+    }
+    + ''
       import re
       import time
 
       system = "${nodes.machine.system.build.toplevel}"
       metrics_port = ${toString cfg.aidb.instancesPort}
       endpoint = "http://${cfg.aidb.endpoint}"
-      key_file = "/var/lib/aistack-secrets/admin-key"
+      key_file = "${keyFile}"
       authorized = f"-H \"Authorization: Bearer $(cat {key_file})\""
       names = [f"aidb-{number}" for number in (1, 2, 3)]
 
@@ -82,28 +86,6 @@ in
                   raise Exception(f"in use are {in_use()}, not {in_use_are}, after {seconds} s")
               time.sleep(0.1)
           return time.monotonic() - start
-
-
-      class Load:
-          """Asks all the while, over nginx; tells what failed when the block has ended."""
-
-          def __enter__(self):
-              machine.succeed(
-                  "systemd-run --collect --unit=load --property=StandardOutput=truncate:/tmp/load.json "
-                  "${lib.getExe' python "python3"} ${./lib/load.py} "
-                  f"https://${domain} {key_file}"
-              )
-              machine.sleep(2)
-              return self
-
-          def __exit__(self, *error):
-              machine.sleep(1)
-              machine.succeed("systemctl stop load.service")
-              self.told = json.loads(machine.succeed("cat /tmp/load.json"))
-              self.failures = self.told["failures"]
-              print("asked:", sum(self.told["counts"].values()), self.told)
-              # It would be no load if a way were hardly asked.
-              t.assertGreater(min(self.told["counts"].values()), 5, self.told)
 
 
       def one_after_another(before):

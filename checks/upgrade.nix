@@ -3,7 +3,8 @@
 { lib, pkgs, ... }:
 let
   domain = "kb.test";
-  python = pkgs.python3.withPackages (ps: [ ps.httpx ]);
+  keyFile = "/var/lib/aistack-secrets/admin-key";
+  load = import ./lib/load.nix { inherit lib pkgs; };
 
   # The package with more migrations, which it has for this check alone.
   later =
@@ -86,36 +87,14 @@ in
 
   testScript =
     { nodes, ... }:
-    ''
-      import json
-
+    load.functions {
+      base = "https://${domain}";
+      inherit keyFile;
+    }
+    + ''
       system = "${nodes.machine.system.build.toplevel}"
       base = "https://${domain}"
-      key_file = "/var/lib/aistack-secrets/admin-key"
-      python = "${lib.getExe' python "python3"}"
-      acknowledged = []
-
-
-      class Load:
-          """Asks and writes all the while, over nginx; tells what failed when the block has ended."""
-
-          def __enter__(self):
-              machine.succeed(
-                  "systemd-run --collect --unit=load --property=StandardOutput=truncate:/tmp/load.json "
-                  f"{python} ${./lib/load.py} {base} {key_file}"
-              )
-              machine.sleep(1)
-              return self
-
-          def __exit__(self, *error):
-              machine.sleep(1)
-              machine.succeed("systemctl stop load.service")
-              told = json.loads(machine.succeed("cat /tmp/load.json"))
-              acknowledged.extend(told["acknowledged"])
-              self.failures = told["failures"]
-              print("asked:", sum(told["counts"].values()), told["counts"], told["longest"])
-              # It would be no load if a way were hardly asked.
-              t.assertGreater(min(told["counts"].values()), 5, told)
+      key_file = "${keyFile}"
 
 
       def switch(to):
@@ -133,18 +112,17 @@ in
 
       def all_there():
           """Everything that was acknowledged is there and found, soon after it was written."""
-          machine.succeed("cat > /tmp/paths << EOF\n" + "\n".join(acknowledged) + "\nEOF")
-          look = f"{python} ${./lib/look.py} {base} {key_file} < /tmp/paths"
+          machine.succeed("cat > /tmp/paths << EOF\n" + "\n".join(Load.acknowledged) + "\nEOF")
+          look = f"${load.python} ${./lib/look.py} {base} {key_file} < /tmp/paths"
           machine.wait_until_succeeds(f"{look} | tee /tmp/missing | grep -x '\\[\\]'", timeout=300)
-          print("found:", len(acknowledged))
+          print("found:", len(Load.acknowledged))
 
 
       def well():
           machine.succeed("systemctl start aistack-gc.service aistack-backup.service")
           machine.succeed("aistack health --wait 30 >&2")
           t.assertEqual(machine.succeed("systemctl --failed --quiet --plain").strip(), "")
-          listed = json.loads(machine.succeed("aistack issues list --json"))
-          t.assertEqual(listed["issues"] if isinstance(listed, dict) else listed, [])
+          t.assertEqual(json.loads(machine.succeed("aistack issues list --json"))["issues"], [])
 
 
       machine.wait_for_unit("aistack-aidb-instances.service")
