@@ -26,6 +26,7 @@ missing_packages() {
   have pgbackrest || echo pgbackrest
   compgen -G "/usr/lib/*/faketime/libfaketime.so.1" >/dev/null || echo faketime
   have mandoc || echo mandoc
+  have shellcheck || echo shellcheck
   have make || echo make
   have setpriv || echo util-linux
 }
