@@ -166,8 +166,9 @@ async def test_many_at_once_are_one_look_up(settings: Settings) -> None:
 
 def lapse(keys: Keys) -> None:
     """What is remembered has to be looked up again."""
-    for digest, known in keys._checked.items():
-        keys._checked[digest] = structs.replace(known, fresh_until=0.0)
+    remembered = keys._remembered._keys
+    for digest, known in remembered.items():
+        remembered[digest] = structs.replace(known, fresh_until=0.0)
 
 
 class Hangs:
@@ -227,9 +228,9 @@ async def test_who_may_only_watch_does_so_until_its_key_expires(
     await keys.verify(new.key)
     Hangs(keys, monkeypatch)
     await keys.verify(new.key)
-    ((digest, known),) = keys._checked.items()
+    ((digest, known),) = keys._remembered._keys.items()
     assert 50 < known.ends - time.monotonic() <= 60
-    keys._checked[digest] = structs.replace(known, ends=time.monotonic())
+    keys._remembered._keys[digest] = structs.replace(known, ends=time.monotonic())
     with pytest.raises(UnavailableError):
         await keys.verify(new.key)
 
@@ -247,6 +248,29 @@ async def test_what_another_process_revoked_is_forgotten(
     Hangs(keys, monkeypatch)
     with pytest.raises(UnavailableError):
         await keys.verify(new.key)
+
+
+async def test_what_another_process_ended_is_not_opened_by_an_outage(
+    keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was not shown here since: any other key's look-up tells of it."""
+    revoked, rotated, known = [
+        await keys.create(name=name, scopes=["metrics"]) for name in ("revoked", "rotated", "known")
+    ]
+    other = await keys.create(name="other", scopes=["read"])
+    for new in (revoked, rotated, known, other):
+        await keys.verify(new.key)
+    elsewhere = Keys(keys._postgres)
+    await elsewhere.revoke(revoked.info.id)
+    await elsewhere.rotate(rotated.info.id, overlap=timedelta(seconds=0.2))
+    lapse(keys)
+    await keys.verify(other.key)
+    Hangs(keys, monkeypatch)
+    await asyncio.sleep(0.2)
+    for new in (revoked, rotated, other):
+        with pytest.raises(UnavailableError):
+            await keys.verify(new.key)
+    assert (await keys.verify(known.key)).name == "known"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import hmac
-import math
 import re
 import secrets
 import time
@@ -12,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from aistack.access.model import (
+    LARGEST_LIMIT,
     LOCAL_OPERATOR,
     SCOPES,
     KeyEvent,
@@ -23,32 +22,17 @@ from aistack.access.model import (
     Principal,
     Scope,
 )
+from aistack.access.remembered import Remembered
 from aistack.errors import InvalidError, NotFoundError, UnauthenticatedError, UnavailableError
 from aistack.stores.postgres import Connection, Postgres
 from aistack.stores.sqlfile import load_queries
 
 _QUERIES = load_queries("aistack.access", "keys.sql")
 _FORM = re.compile(r"aistack_(?P<id>[0-9a-f]{12})_(?P<secret>[A-Za-z0-9_-]{43})")
-_REMEMBER_S = 5.0
-"""How long a checked key is taken without asking the database again: the most that a revocation
-can be late."""
-_REMEMBER_MOST = 1024
 _PATIENCE_S = 5.0
 """Longest wait for the database's word: one that hangs must not hang whoever asks anything."""
 _PATIENCE_OF_WATCHERS_S = 1.0
-_WATCHERS: frozenset[Scope] = frozenset({"metrics", "issues"})
-"""Scopes that read no content and change none: to watch, and to report."""
-_MOST_PER_HOUR = 100_000_000
 _LAST_YEAR = 9000
-
-
-class _Checked(Struct, frozen=True):
-    """A key that was right; times are of the monotonic clock."""
-
-    principal: Principal
-    fresh_until: float
-    ends: float
-    """When it expires; infinite: never."""
 
 
 class Keys:
@@ -60,15 +44,15 @@ class Keys:
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
-        self._checked: dict[bytes, _Checked] = {}
+        self._remembered = Remembered()
         self._asked: dict[str, tuple[float, asyncio.Task[Principal]]] = {}
 
     async def verify(self, presented: str) -> Principal:
         """Who the key belongs to.
 
         While the database does not answer, a key that may only watch or report is taken if it was
-        right when it was last looked up and has not expired since: else nobody would be told of
-        the outage, nor why.
+        right when any key was last looked up here and has not expired since: else nobody would be
+        told of the outage, nor why.
 
         Raises:
             UnauthenticatedError: not a key, unknown, wrong, expired or revoked: all alike.
@@ -78,17 +62,15 @@ class Keys:
         if not form:
             raise UnauthenticatedError("a valid API key is needed")
         digest = hashlib.sha256(form["secret"].encode()).digest()
-        known = self._checked.get(digest)
-        if known and known.principal.key_id != form["id"]:
-            known = None
-        if known and time.monotonic() < known.fresh_until:
+        known = self._remembered.get(digest, form["id"])
+        if known and known.fresh:
             return known.principal
-        watcher = known if known and known.principal.scopes <= _WATCHERS else None
+        watcher = known if known and known.watches else None
         try:
             patience_s = _PATIENCE_OF_WATCHERS_S if watcher else _PATIENCE_S
             return await self._ask(presented, form["id"], digest, patience_s)
         except UnavailableError:
-            if watcher is None or time.monotonic() >= watcher.ends:
+            if watcher is None or watcher.ended:
                 raise
             return watcher.principal
 
@@ -122,16 +104,23 @@ class Keys:
             # Compared even where there is no such key: the time taken tells nothing.
             equal = hmac.compare_digest(row["hash"] if row else bytes(32), digest)
             if not (row and equal and row["valid"]):
-                self._checked.pop(digest, None)
+                self._remembered.drop(digest)
                 raise UnauthenticatedError("a valid API key is needed")
             await conn.execute(_QUERIES["used"], {"id": key_id})
-        principal = _principal(row)
-        if len(self._checked) >= _REMEMBER_MOST:
-            self._checked.clear()
-        now = time.monotonic()
-        ends = now + (math.inf if row["left_s"] is None else row["left_s"])
-        self._checked[digest] = _Checked(principal, min(now + _REMEMBER_S, ends), ends)
+            principal = _principal(row)
+            self._remembered.put(digest, principal, row["left_s"])
+            await self._look_up_watchers(conn)
         return principal
+
+    async def _look_up_watchers(self, conn: Connection) -> None:
+        """What other processes ended must be known before the database may be away.
+
+        Else a key that was revoked long ago, and not seen here since, would open again then.
+        """
+        if known := self._remembered.stale_watchers():
+            ids = [one.principal.key_id for one in known.values()]
+            rows = await (await conn.execute(_QUERIES["valid"], {"ids": ids})).fetchall()
+            self._remembered.keep(known, {row["id"]: row["left_s"] for row in rows})
 
     async def holder(self, key_id: str) -> Principal:
         """Whom a key belongs to that was checked before; asks the database each time.
@@ -250,7 +239,7 @@ class Keys:
                 raise NotFoundError("no such key")
             if row["ended_now"]:
                 await _note(conn, id, "revoked", actor)
-        self._checked.clear()
+        self._remembered.clear()
         return _info(row)
 
     async def rotate(
@@ -271,7 +260,7 @@ class Keys:
             await conn.execute(_QUERIES["expire"], {"id": id, "at": at})
             await _note(conn, id, "rotated", actor)
             new = await _insert(conn, {k: v for k, v in old.items() if k != "id"}, actor)
-        self._checked.clear()
+        self._remembered.clear()
         return new
 
     async def events(self, key_id: str | None = None, *, limit: int = 100) -> Sequence[KeyEvent]:
@@ -338,9 +327,9 @@ def _principal(row: dict[str, Any]) -> Principal:
 
 def _check_limits(per_minute: int | None, per_hour: int | None) -> None:
     for limit, field in ((per_minute, "per_minute"), (per_hour, "per_hour")):
-        if limit is not None and not 1 <= limit <= _MOST_PER_HOUR:
+        if limit is not None and not 1 <= limit <= LARGEST_LIMIT:
             raise InvalidError(
-                f"a rate limit must be from 1 to {_MOST_PER_HOUR}", pointer=f"/{field}"
+                f"a rate limit must be from 1 to {LARGEST_LIMIT}", pointer=f"/{field}"
             )
 
 

@@ -17,6 +17,10 @@ select id, name, hash, scopes, collections, per_minute, per_hour,
        extract(epoch from expires_at - now())::float8 as left_s
 from api_keys where id = %(id)s
 
+-- name: valid
+select id, extract(epoch from expires_at - now())::float8 as left_s from api_keys
+where id = any(%(ids)s) and revoked_at is null and (expires_at is null or expires_at > now())
+
 -- name: list
 select id, name, scopes, collections, created_at, expires_at, revoked_at, last_used_at,
        per_minute, per_hour

@@ -10,6 +10,8 @@ from aistack.errors import ForbiddenError, NotFoundError
 
 Scope = Literal["read", "write", "admin", "issues", "metrics"]
 SCOPES: tuple[Scope, ...] = ("read", "write", "admin", "issues", "metrics")
+LARGEST_LIMIT = 100_000_000
+"""Largest rate limit of a key's own, of a minute or an hour, in weights of requests."""
 _INCLUDES: Mapping[Scope, frozenset[Scope]] = {
     "read": frozenset({"read", "metrics"}),
     "write": frozenset({"read", "write", "metrics"}),
