@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 from api_fakes import client, fake_stack, refs, resolve
 
+from aistack.access.model import SCOPES
 from aistack.api.app import all_endpoints
 
 pytestmark = pytest.mark.anyio
@@ -205,6 +206,12 @@ async def test_documents_and_etags() -> None:
         gone = await c.delete(where)
         assert (gone.status_code, gone.content) == (204, b"")
         assert (await c.get(where)).status_code == 404
+
+
+async def test_a_key_can_have_all_scopes() -> None:
+    async with client() as c:
+        made = await c.post("/v1/keys", json={"name": "all", "scopes": SCOPES})
+        assert made.status_code == 201
 
 
 async def test_keys_and_health() -> None:

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta, Struct
 
-from aistack.access.model import KeyEvent, KeyInfo, NewKey, Principal, Scope
+from aistack.access.model import (
+    LARGEST_LIMIT,
+    SCOPES,
+    KeyEvent,
+    KeyInfo,
+    NewKey,
+    Principal,
+    Scope,
+)
 from aistack.api.endpoint import Call, Endpoint
 from aistack.errors import ForbiddenError
 from aistack.settings.names import Identifier
@@ -20,13 +28,13 @@ class CreateKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A key to create."""
 
     name: Annotated[str, Meta(min_length=1, max_length=100)]
-    scopes: Annotated[list[Scope], Meta(min_length=1, max_length=4)]
+    scopes: Annotated[list[Scope], Meta(min_length=1, max_length=len(SCOPES))]
     collections: Annotated[list[Identifier], Meta(max_length=100)] | None = None
     """The only collections that it may know of; null: all."""
     expires_at: Annotated[datetime, Meta(tz=True)] | None = None
-    per_minute: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    per_minute: Annotated[int, Meta(ge=1, le=LARGEST_LIMIT)] | None = None
     """Its own rate limits; null: the settings'."""
-    per_hour: Annotated[int, Meta(ge=1, le=100_000_000)] | None = None
+    per_hour: Annotated[int, Meta(ge=1, le=LARGEST_LIMIT)] | None = None
 
 
 class RotateKey(Struct, frozen=True, forbid_unknown_fields=True):

@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 import click
 
 from aistack.access.keys import Keys, generate
-from aistack.access.model import SCOPES, KeyInfo, Scope
+from aistack.access.model import LARGEST_LIMIT, SCOPES, KeyInfo, Scope
 from aistack.cli.context import command, json_option, settings_of
 from aistack.cli.render import as_json, say, table
 from aistack.migrations.runner import require_schema
 from aistack.settings.load import read_secret
 from aistack.stores.postgres import Postgres
 
-_LIMIT = click.IntRange(1, 100_000_000)
+_LIMIT = click.IntRange(1, LARGEST_LIMIT)
 _scopes = click.option(
     "--scope", "scopes", multiple=True, type=click.Choice(SCOPES), default=["read"]
 )
