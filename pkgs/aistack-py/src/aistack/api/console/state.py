@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from aistack.api.console.traffic import Traffic
 from aistack.host.look import look
@@ -24,11 +24,13 @@ _HOST_S = 30.0
 _JOBS_S = 3.0
 _PATIENCE_S = 1.0
 """Seconds that a page waits for what takes long."""
+_LAPSED_S = 60.0
+"""Seconds for which something is still shown past its time, while it is read anew."""
 JOBS = 60
 """Runs of the ledger that are shown at most."""
 
 
-class Kept(Generic[T]):
+class Cached(Generic[T]):
     """Something that is read when it is asked for, once for all who ask within some seconds."""
 
     def __init__(self, read: Callable[[], Awaitable[T]], seconds: float) -> None:
@@ -39,20 +41,28 @@ class Kept(Generic[T]):
         self._reading: asyncio.Task[T] | None = None
 
     async def value(self) -> T | None:
-        """What was read last; None: it takes long, and is not known yet.
+        """What was read last; None: it takes long, and nothing is known that is not too old.
 
         Raises:
             AistackError: what the reading raised.
         """
-        if time.monotonic() >= self._until and self._reading is None:
-            self._reading = asyncio.ensure_future(self._read())
+        if self._reading is None and time.monotonic() >= self._until:
+            self._reading = asyncio.create_task(self._renew())
+            self._reading.add_done_callback(_seen)
         if (reading := self._reading) is not None:
-            done, _ = await asyncio.wait([reading], timeout=_PATIENCE_S)
-            if done and self._reading is reading:
-                self._reading = None
-                self._value = reading.result()
-                self._until = time.monotonic() + self._seconds
-        return self._value
+            await asyncio.wait([reading], timeout=_PATIENCE_S)
+            if reading.done():
+                return reading.result()
+        return self._value if time.monotonic() < self._until + _LAPSED_S else None
+
+    async def _renew(self) -> T:
+        """Its age counts from here: nobody may be waiting for it any more."""
+        try:
+            value = self._value = await self._read()
+            self._until = time.monotonic() + self._seconds
+        finally:
+            self._reading = None
+        return value
 
     async def close(self) -> None:
         """Let go of what is being read."""
@@ -69,9 +79,9 @@ class State:
 
     def __init__(self, stack: Stack) -> None:
         self.traffic = Traffic(stack.metrics)
-        self.host: Kept[list[Finding]] = Kept(lambda: look(stack.settings), _HOST_S)
+        self.host: Cached[list[Finding]] = Cached(lambda: look(stack.settings), _HOST_S)
         ledger = Ledger(stack.postgres)
-        self.jobs: Kept[list[JobRun]] = Kept(lambda: ledger.runs(limit=JOBS), _JOBS_S)
+        self.jobs: Cached[list[JobRun]] = Cached(lambda: ledger.runs(limit=JOBS), _JOBS_S)
         self.planning = asyncio.Lock()
         self._works: set[asyncio.Task[None]] = set()
 
@@ -104,5 +114,10 @@ class State:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._works.discard(task)
-        if not task.cancelled():
-            task.exception()  # seen; the work itself tells the log and the history
+        _seen(task)  # the work itself tells the log and the history
+
+
+def _seen(task: asyncio.Task[Any]) -> None:
+    """Nobody may be waiting for its error; asyncio would log that as a fault of ours."""
+    if not task.cancelled():
+        task.exception()
