@@ -104,6 +104,8 @@ def test_the_wrong_key_is_called_that(host: Host) -> None:
     (host.home / "key").write_text("another key\n")
     with pytest.raises(UnavailableError, match=r"backup\.key_file is not the key"):
         catalogue.read(host.settings.backup, "local")
+    with pytest.raises(UnavailableError, match=r"^repository local cannot be decrypted"):
+        Restic(host.settings.backup, "local").kept()
     faults = verified(host).faults
     assert "backup.key_file is not the key" in faults[0]
 

@@ -132,7 +132,7 @@ class Restic:
             if _absent(exc):
                 return None
             raise
-        except UnavailableError as exc:
+        except process.LateError as exc:
             raise UnavailableError(
                 f"repository {self._name} does not answer ({exc.detail})"
             ) from exc

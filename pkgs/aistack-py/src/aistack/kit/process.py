@@ -37,6 +37,10 @@ class FailedError(UnavailableError):
         self.status = status
 
 
+class LateError(UnavailableError):
+    """A program did not end in time, and was killed."""
+
+
 def run(
     command: Sequence[str | Path],
     timeout_s: float,
@@ -61,7 +65,8 @@ def run(
 
     Raises:
         ConfigError: the program, or ``setpriv`` where it is needed, is not installed.
-        UnavailableError: it failed or took too long; holds its last lines of standard error.
+        FailedError: it failed; holds its last lines of standard error.
+        LateError: it took too long.
     """
     name = Path(command[0]).name
     line = [*_become(user), *map(str, command)]
@@ -78,7 +83,7 @@ def run(
             cwd=inside,
         )
     except subprocess.TimeoutExpired as exc:
-        raise UnavailableError(f"{name} did not end within {timeout_s:g} s") from exc
+        raise LateError(f"{name} did not end within {timeout_s:g} s") from exc
     except OSError as exc:
         raise ConfigError(f"cannot run {command[0]}: {exc.strerror}") from exc
     if done.returncode != 0:
