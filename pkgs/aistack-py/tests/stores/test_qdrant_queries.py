@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from qdrant_client.http.exceptions import UnexpectedResponse
 
 from aistack.errors import UnavailableError
 from aistack.settings import schema
+from aistack.stores import qdrant_queries
 from aistack.stores.qdrant import Qdrant
 
 pytestmark = pytest.mark.anyio
@@ -103,6 +105,20 @@ async def test_many_at_once_get_their_own_answers() -> None:
         found = await asyncio.gather(*(client.query(name, [SEARCH]) for name in names))
         assert [points[0].id for (points,) in found] == names
         assert server.connections <= 100
+
+
+async def test_nobody_waits_for_those_before_longer_than_for_an_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(qdrant_queries, "_AT_ONCE", 1)
+    async with qdrant(timeout_s=0.3) as (server, client):
+        server.before = lambda: asyncio.sleep(2)
+        begun = time.monotonic()
+        found = await asyncio.gather(
+            *(client.query("one", [SEARCH]) for _ in range(30)), return_exceptions=True
+        )
+        assert {type(one) for one in found} == {UnavailableError}
+        assert time.monotonic() - begun < 4, "one after the other it is 9 s"
 
 
 async def test_a_cancelled_search_leaves_its_answer_to_nobody() -> None:

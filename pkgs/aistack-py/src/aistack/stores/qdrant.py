@@ -120,7 +120,13 @@ class Qdrant:
     async def query(
         self, index: str, requests: Sequence[models.QueryRequest]
     ) -> list[list[Scored]]:
-        """The points that each search finds, in one round trip, in the engine's order."""
+        """The points that each search finds, in one round trip, in the engine's order.
+
+        Raises:
+            UnavailableError: the server does not answer, or refuses to.
+            UnexpectedResponse: there is no such index, or a request is wrong; local mode says
+                that by `ValueError`.
+        """
         self._refuse_if_broken()
         client = await self._opened()
         with _translated(), tracing.call(*_told("Vectors.search")):

@@ -19,7 +19,7 @@ from qdrant_client.http.exceptions import UnexpectedResponse
 _PORT = 6333
 """Of an URL without one, as qdrant-client takes it."""
 _AT_ONCE = 100
-"""Searches; the others wait."""
+"""Searches; the others wait, as long as for an answer."""
 KEEP_S = 2.0
 """Qdrant ends a connection that lies idle for 5 s; ours are gone before that, so that none is ended
 under a request on its way."""
@@ -57,6 +57,7 @@ class Queries:
         self._headers = [("Host", host), ("Content-Type", "application/json")]
         if api_key:
             self._headers.append(("api-key", api_key))
+        self._timeout_s = timeout_s
         self._extensions = {"timeout": dict.fromkeys(("connect", "read", "write"), timeout_s)}
         self._tls = httpx.create_ssl_context() if parts.scheme == "https" else None
         self._decoder = msgspec.json.Decoder(_Answer)
@@ -85,8 +86,15 @@ class Queries:
             content=body,
             extensions=self._extensions,
         )
-        async with self._at_once:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._at_once.acquire()
+        except TimeoutError as exc:
+            raise httpcore.PoolTimeout from exc
+        try:
             status, headers, content = await self._send(request)
+        finally:
+            self._at_once.release()
         if status != _OK:
             raise UnexpectedResponse(status, "", content, httpx.Headers(headers))
         return [found.points for found in self._decoder.decode(content).result]
