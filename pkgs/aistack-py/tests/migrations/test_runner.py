@@ -99,6 +99,14 @@ async def test_one_that_fails_leaves_nothing_and_the_next_goes_on(empty_dsn: str
     assert await migrate(empty_dsn, migrations=OLD) == [OLD[1].name]
 
 
+async def test_what_the_database_says_is_told(empty_dsn: str) -> None:
+    full = "do $$ begin raise exception 'no room' using errcode = 'disk_full'; end $$"
+    with pytest.raises(UnavailableError, match="cannot be migrated now: no room"):
+        await migrate(empty_dsn, migrations=[step(1, full)])
+    with pytest.raises(UnavailableError, match=r"does not answer \(postgres\.dsn\)"):
+        await migrate("host=/nonexistent dbname=x", migrations=OLD)
+
+
 async def test_a_table_in_use_is_waited_for_in_short_tries(
     empty_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

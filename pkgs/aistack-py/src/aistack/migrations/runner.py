@@ -70,7 +70,8 @@ async def migrate(
     Raises:
         ConfigError: the database is of a newer version, and this one cannot use it.
         ConflictError: an applied file was changed, or the chain is another one.
-        UnavailableError: the database does not answer, or a table is in use for too long.
+        UnavailableError: the database does not answer, has no room, or a table is in use for too
+            long.
     """
     known = chain() if migrations is None else migrations
     try:
@@ -78,6 +79,8 @@ async def migrate(
             await conn.execute("select pg_advisory_lock(%s)", (_LOCK,))
             return await _bring(conn, known, dry_run=dry_run)
     except psycopg.OperationalError as exc:
+        if said := exc.diag.message_primary:
+            raise UnavailableError(f"the database cannot be migrated now: {said}") from exc
         raise UnavailableError("the database does not answer (postgres.dsn)") from exc
 
 
