@@ -17,11 +17,11 @@ from mixin.catalog import (
     records,
     sources,
 )
+from mixin.foreign import FOREIGN, OF_EVERY_TARGET
 from mixin.promtool import promtool
 
 from aistack.cli.main import main
 from aistack.issues.alertmanager import Alert as Told, Alerts, events_of
-from aistack.mixin.foreign import FOREIGN, OF_EVERY_TARGET
 from aistack.mixin.rules import rules
 from aistack.monitoring.contract import SERIES
 

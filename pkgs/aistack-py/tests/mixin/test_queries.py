@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from mixin.foreign import FOREIGN, OF_ALERTS, OF_EVERY_TARGET
 from mixin.promql_names import selectors, strangers
 from mixin.promtool import promtool
 
@@ -13,7 +14,6 @@ from aistack.mixin.dashboards import DASHBOARDS
 from aistack.mixin.dashboards.exceptions import WITHOUT_DATA
 from aistack.mixin.dashboards.frame import ANNOTATIONS
 from aistack.mixin.dashboards.queries import Asked, filled, queries
-from aistack.mixin.foreign import FOREIGN, OF_ALERTS, OF_EVERY_TARGET
 from aistack.monitoring.contract import SERIES
 
 OURS = ["aistack-aidb", "aistack-coordinator"]

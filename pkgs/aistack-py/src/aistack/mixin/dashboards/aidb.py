@@ -9,7 +9,6 @@ from aistack.mixin.dashboards.promql import chosen, or_zero, per_second, quantil
 _PENDING = f"max({chosen('aidb_outbox_pending')})"
 _JOB = "aistack-aidb"
 _SECONDS = "aidb_http_request_duration_seconds"
-_SEARCHES = 'route="/v1/query"'
 
 _NOW = Row(
     "Now",

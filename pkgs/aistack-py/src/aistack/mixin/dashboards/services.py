@@ -15,7 +15,6 @@ from aistack.mixin.dashboards.promql import (
 
 _REQUESTS = "aidb_http_requests_total"
 _SECONDS = "aidb_http_request_duration_seconds"
-_CPU = "aistack_process_cpu_seconds_total"
 _WHAT = "method, route"
 _NAMED = "{{method}} {{route}}"
 _IS_READY = 'check_type="ready"'
