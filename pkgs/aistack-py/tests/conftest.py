@@ -83,6 +83,12 @@ def dsn(postgres_server: str, template_database: str) -> Iterator[str]:
     yield from _database(postgres_server, template_database)
 
 
+@pytest.fixture(scope="module")
+def module_dsn(postgres_server: str, template_database: str) -> Iterator[str]:
+    """A migrated database of this file's own."""
+    yield from _database(postgres_server, template_database)
+
+
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[str]:
     """URL of the session's Redis."""

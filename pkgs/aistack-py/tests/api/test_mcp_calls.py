@@ -25,7 +25,7 @@ def call(params: Any = SEARCH, **fields: Any) -> bytes:
 
 PLAIN = {
     "a search": call(),
-    "an id of text": call(id='a "b"'.replace('"', "'")),
+    "an id of text": call(id="a 'b'"),
     "the largest id": call(id=10**15 - 1),
     "no arguments": call({"name": "list_collections"}),
     "arguments of null": call({"name": "list_collections", "arguments": None}),

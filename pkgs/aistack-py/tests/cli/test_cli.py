@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 from notices import heard
+from served import free_port
 
 from aistack.settings.schema import Settings
 
@@ -31,12 +32,6 @@ def config(tmp_path: Path, settings: Settings) -> Path:
         "[collections.mine]\n"
     )
     return path
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def run(config: Path, *args: str, code: int = 0) -> str:

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
-import shutil
 import signal
-import socket
 import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +15,8 @@ from typing import Any
 
 import httpx
 import pytest
+from notices import heard
+from served import make_key, serving, write_config
 from starlette.responses import Response
 from starlette.types import Message
 from visitor import Browser
@@ -194,43 +191,21 @@ async def test_a_stream_that_is_for_no_page(browser: Browser) -> None:
 
 
 @contextmanager
-def served(dsn: str, workers: int) -> Iterator[tuple[str, str, subprocess.Popen[bytes]]]:
+def started(
+    dsn: str, folder: Path, workers: int
+) -> Iterator[tuple[str, str, subprocess.Popen[bytes]]]:
     """URL, an admin key and the process of a service that has started."""
-    # Not pytest's folder: its name can be too long for a socket.
-    folder = Path(tempfile.mkdtemp(prefix="aistack-run-"))
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
-    config = folder / "config.toml"
-    config.write_text(
-        f"[aidb]\nport = {port}\nworkers = {workers}\nshutdown_s = 25\n"
-        f"[postgres]\ndsn = {json.dumps(dsn)}\npool_min = 0\n"
-        "[qdrant]\nurl = 'http://127.0.0.1:9'\n"
-    )
-    command = [sys.executable, "-m", "aistack", "--config", str(config)]
-    make = [*command, "keys", "create", "test", "--scope", "admin"]
-    key = subprocess.run(make, capture_output=True, text=True, check=True).stdout.strip()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
-        systemd.bind(str(folder / "systemd"))
-        systemd.settimeout(60)
-        environment = os.environ | {
-            "NOTIFY_SOCKET": str(folder / "systemd"), "RUNTIME_DIRECTORY": str(folder),
-        }  # fmt: skip
-        server = subprocess.Popen([*command, "serve"], env=environment, stderr=subprocess.DEVNULL)
-        try:
-            while b"READY=1" not in systemd.recv(1024):
-                pass
-            yield f"http://127.0.0.1:{port}", key, server
-        finally:
-            server.kill()
-            server.wait(30)
-            shutil.rmtree(folder)
+    config, url = write_config(folder, dsn, workers, "shutdown_s = 25")
+    key = make_key(config, "--scope", "admin")
+    with serving(config, folder) as (server, systemd):
+        assert heard(systemd) == b"READY=1"
+        yield url, key, server
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_stop_does_not_wait_for_whoever_looks_on(dsn: str, workers: int) -> None:
-    with served(dsn, workers) as (url, key, server), httpx.Client(base_url=url) as client:
+def test_a_stop_does_not_wait_for_whoever_looks_on(dsn: str, runtime: Path, workers: int) -> None:
+    with started(dsn, runtime, workers) as (url, key, server), httpx.Client(base_url=url) as client:
         signed = client.post("/console/sign-in", data={"key": key}, headers={"Origin": url})
         assert signed.status_code == 303
         with client.stream("GET", "/console/events?page=overview", timeout=30) as stream:
@@ -246,8 +221,8 @@ def test_a_stop_does_not_wait_for_whoever_looks_on(dsn: str, workers: int) -> No
 
 
 @pytest.mark.slow
-def test_a_stream_counts_as_the_time_until_it_began(dsn: str) -> None:
-    with served(dsn, 1) as (url, key, _), httpx.Client(base_url=url) as client:
+def test_a_stream_counts_as_the_time_until_it_began(dsn: str, runtime: Path) -> None:
+    with started(dsn, runtime, 1) as (url, key, _), httpx.Client(base_url=url) as client:
         client.post("/console/sign-in", data={"key": key}, headers={"Origin": url})
         begun = time.monotonic()
         with client.stream("GET", "/console/events?page=issues", timeout=30) as stream:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ import msgspec
 import pytest
 import sentry_sdk
 from hypothesis import given, settings as bounds, strategies as st
+from served import write_config
 
 from aistack.access.model import Scope
 from aistack.api.app import create_app
@@ -306,21 +306,9 @@ async def test_ways_in_of_sentrys_clients(stack: Stack) -> None:
 
 
 @pytest.fixture
-def server(settings: Settings, tmp_path: Path) -> tuple[Path, int]:
-    port = free_port()
-    config = tmp_path / "config.toml"
-    config.write_text(
-        f"[aidb]\nport = {port}\n[postgres]\ndsn = {json.dumps(settings.postgres.dsn)}\n"
-        f"[qdrant]\nurl = 'http://127.0.0.1:{free_port()}'\n"
-        f"[issues]\nspool = {json.dumps(str(tmp_path / 'spool'))}\n"
-    )
-    return config, port
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+def server(settings: Settings, tmp_path: Path) -> tuple[Path, str]:
+    spool = f"[issues]\nspool = {json.dumps(str(tmp_path / 'spool'))}"
+    return write_config(tmp_path, settings.postgres.dsn, 1, spool)
 
 
 def aistack(config: Path, *args: str) -> str:
@@ -328,17 +316,17 @@ def aistack(config: Path, *args: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def test_the_official_sentry_sdk_reports_here(server: tuple[Path, int]) -> None:
-    config, port = server
+def test_the_official_sentry_sdk_reports_here(server: tuple[Path, str]) -> None:
+    config, url = server
     key = aistack(config, "keys", "create", "app", "--scope", "issues").strip()
     admin = aistack(config, "keys", "create", "admin", "--scope", "admin").strip()
     command = [sys.executable, "-m", "aistack", "--config", str(config), "serve"]
     running = subprocess.Popen(command, env=os.environ, stderr=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}"
     try:
         await_live(url)
-        sentry_sdk.init(f"http://{key}@127.0.0.1:{port}/1", release="app@1.2", server_name="web-1",
-                        default_integrations=False, send_client_reports=False)  # fmt: skip
+        sentry_sdk.init(url.replace("//", f"//{key}@") + "/1", release="app@1.2",
+                        server_name="web-1", default_integrations=False,
+                        send_client_reports=False)  # fmt: skip
         for number in (17, 18):
             try:
                 buy(number)
