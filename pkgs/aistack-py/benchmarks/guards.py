@@ -39,9 +39,9 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import latency
 import msgspec
 import redis
+import serving
 import uvicorn
 import uvloop
 from starlette.applications import Starlette
@@ -80,7 +80,7 @@ PAGE = SearchPage(
         Hit(
             document_id=UUID(int=i),
             chunk_id=UUID(int=100 + i),
-            collection=latency.COLLECTION,
+            collection=serving.COLLECTION,
             project="manual",
             path=f"docs/page-{i}.md",
             title=f"Page {i}",
@@ -167,7 +167,7 @@ def measure(folder: Path, dsn: str, url: str, args: argparse.Namespace) -> dict[
         plan.append({"cases": names, "clients": 32, "size": SHORT})
     with ExitStack() as servers:
         for name, case in cases.items():
-            case["port"] = latency.free_port()
+            case["port"] = serving.free_port()
             log = servers.enter_context((folder / f"{case['port']}.log").open("w"))
             case["pid"] = servers.enter_context(server(case, log)).pid
             wait_until_ready(name, case["port"])
@@ -200,7 +200,7 @@ async def prepare(config: Path) -> str:
         return made.key
 
 
-def questions() -> dict[str, list[dict[str, str]]]:
+def questions() -> dict[str, list[str]]:
     """Questions of developers, and texts of 10 KiB that are made of excerpts; all unsuspicious."""
     chance = random.Random(1)  # noqa: S311 - repeatable, not secret
     lines = (CORPUS / "questions.txt").read_text("utf-8").splitlines()
@@ -215,8 +215,8 @@ def questions() -> dict[str, list[dict[str, str]]]:
             long.append(text)
     return {
         # Many times, for the load generator shuffles them anew each time that all were asked.
-        SHORT: [{"text": text} for text in short] * 20,
-        LONG: [{"text": text} for text in long] * 20,
+        SHORT: short * 20,
+        LONG: long * 20,
     }
 
 
@@ -246,12 +246,12 @@ def server(case: dict[str, Any], log: Any) -> Iterator["subprocess.Popen[bytes]"
     try:
         yield process
     finally:
-        latency.stop(process)
+        serving.stop(process)
 
 
 def wait_until_ready(name: str, port: int) -> None:
     """Until it listens: without Qdrant, /health/ready would never say so."""
-    end = time.monotonic() + latency.START_S
+    end = time.monotonic() + serving.START_S
     while time.monotonic() < end:
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=5):
@@ -349,7 +349,7 @@ async def generate_load(spec: dict[str, Any]) -> list[dict[str, list[dict[str, f
         for size in spec["questions"]
     }
     for way in asked.values():  # the first requests make caches, metrics and connections
-        await latency.one_round(latency.http_way, way | {"seconds": 0.3}, 32)
+        await serving.one_round(way | {"seconds": 0.3}, 32)
     out = []
     for step in spec["plan"]:
         found: dict[str, list[dict[str, float]]] = {name: [] for name in step["cases"]}
@@ -359,9 +359,9 @@ async def generate_load(spec: dict[str, Any]) -> list[dict[str, list[dict[str, f
                 pid, way = spec["cases"][name]["pid"], asked[name, step["size"]]
                 # Since its last turn the server has forgotten the key: all clients at once would
                 # begin with a look-up, and the slowest hundredth would be these.
-                await latency.one_round(latency.http_way, way | {"seconds": 0.05}, 1)
+                await serving.one_round(way | {"seconds": 0.05}, 1)
                 before, own = processor_s(pid), time.process_time()
-                times = await latency.one_round(latency.http_way, way, step["clients"])
+                times = await serving.one_round(way, step["clients"])
                 used, own = processor_s(pid) - before, time.process_time() - own
                 times.sort()
                 found[name].append(

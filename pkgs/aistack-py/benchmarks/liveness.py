@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import latency
+import serving
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -74,7 +74,7 @@ def measure(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     dsn = postgres.start()
     try:
         asyncio.run(migrate(dsn))
-        port, config = latency.free_port(), folder / "config.toml"
+        port, config = serving.free_port(), folder / "config.toml"
         config.write_text(
             f"[aidb]\nport = {port}\n[postgres]\ndsn = {json.dumps(dsn)}\n"
             f"[qdrant]\npath = {json.dumps(str(folder / 'qdrant'))}\n"
@@ -84,7 +84,7 @@ def measure(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
         command = [sys.executable, "-m", "aistack", "--config", str(config)]
         create = [*command, "keys", "create", "liveness"]
         key = subprocess.run(create, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
-        bare_port = latency.free_port()
+        bare_port = serving.free_port()
         with (folder / "log").open("w") as log:
             servers = [
                 subprocess.Popen([sys.executable, __file__, "--serve-bare", str(bare_port)]),
@@ -99,7 +99,7 @@ def measure(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
                 ]
             finally:
                 for server in servers:
-                    latency.stop(server)
+                    serving.stop(server)
     finally:
         postgres.stop()
     return {"states": rows, "load_average": os.getloadavg()[0]}
@@ -147,7 +147,7 @@ async def look(
 async def until_ready(url: str) -> None:
     """After an outage, too."""
     async with httpx.AsyncClient(timeout=5) as client:
-        end = time.monotonic() + latency.START_S
+        end = time.monotonic() + serving.START_S
         while time.monotonic() < end:
             try:
                 if (await client.get(f"{url}/health/ready")).status_code == 200:

@@ -24,7 +24,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import latency
+import serving
 
 from aistack.embedded.postgres import EmbeddedPostgres
 
@@ -40,7 +40,6 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0, help="length of a case's turn [2]")
     parser.add_argument("--json", action="store_true", help="print JSON")
     args = parser.parse_args()
-    args.documents, args.files = DOCS, 400
     with tempfile.TemporaryDirectory(prefix="aistack-tracing-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # PostgreSQL may run as another user
@@ -52,23 +51,23 @@ def main() -> None:
 def measure(folder: Path, dsn: str, args: argparse.Namespace) -> dict[str, Any]:
     """Import, start a server a case, let them take turns."""
     first = write(folder, "off", dsn, "")
-    spec = asyncio.run(latency.prepare(first, args)) | {"seconds": args.seconds}
+    spec = asyncio.run(serving.prepare(first, DOCS, 400)) | {"seconds": args.seconds}
     with ExitStack() as resources:
         collector = resources.enter_context(collecting())
         servers = {}
         for name, ratio in CASES.items():
-            config, port = first, latency.free_port()
+            config, port = first, serving.free_port()
             tracing = ""
             if ratio is not None:
                 shutil.copytree(folder / "qdrant-off", folder / f"qdrant-{name}")
                 tracing = f"[tracing]\nendpoint = {json.dumps(collector)}\nsample_ratio = {ratio}\n"
             config = write(folder, name, dsn, tracing, port)
             log = resources.enter_context((folder / f"{name}.log").open("w"))
-            server, _, _ = latency.start(config, port, log)
-            resources.callback(latency.stop, server)
+            server, _, _ = serving.start(config, port, log)
+            resources.callback(serving.stop, server)
             servers[name] = (server, spec | {"port": port})
         rows = [row(clients, servers, args.rounds) for clients in CLIENTS]
-        memory = {name: latency.memory_mb(server.pid) for name, (server, _) in servers.items()}
+        memory = {name: serving.memory_mb(server.pid) for name, (server, _) in servers.items()}
     return {"load": rows, "memory_mb": memory, "load_average": os.getloadavg()[0]}
 
 
@@ -92,7 +91,7 @@ def row(
     for number in range(rounds + 1):
         for name, (server, spec) in servers.items():
             before = processor_s(server.pid)
-            taken = asyncio.run(latency.one_round(latency.http_way, spec, clients))
+            taken = asyncio.run(serving.one_round(spec, clients))
             used = (processor_s(server.pid) - before) / len(taken)
             if number:  # the first fills caches
                 found[name].append((statistics.median(taken), used))
