@@ -281,7 +281,7 @@ def below_console(scope: Scope) -> bool:
 
 
 class Authentication:
-    """Lets nobody past without a valid key, but for the two health checks.
+    """Lets nobody past without a valid key, but to the health checks that are public.
 
     Every refusal reads alike, so that it tells nothing about which keys exist.
     """
