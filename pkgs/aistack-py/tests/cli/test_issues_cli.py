@@ -12,7 +12,9 @@ import pytest
 from click.testing import CliRunner
 from test_cli import config
 
+from aistack.cli.issues import list_issues
 from aistack.cli.main import main
+from aistack.issues.model import IssueFilter
 from aistack.issues.spool import Spool
 from aistack.settings.schema import Settings
 
@@ -65,6 +67,16 @@ def test_from_recording_to_a_regression(spooling: Path, tmp_path: Path) -> None:
     assert [(r["id"], r["count"], r["tags"]) for r in rows] == [(str(first), "3", "net")]
 
 
+def listed(config: Path, *args: str) -> list[int]:
+    found = json.loads(run(config, "issues", "list", "--json", *args))
+    return [one["id"] for one in found["issues"]]
+
+
+def test_every_filter_is_an_option() -> None:
+    options = {option.name for option in list_issues.params}
+    assert options - {"csv_", "json_"} == set(IssueFilter.__struct_fields__)
+
+
 def test_work_on_an_issue(spooling: Path) -> None:
     one, other = record(spooling, "one"), record(spooling, "other")
     run(spooling, "issues", "assign", str(one), "ann")
@@ -74,10 +86,11 @@ def test_work_on_an_issue(spooling: Path) -> None:
     assert detail["links"] == ["https://git.test/7"]
     assert shown(spooling, other)["issue"]["duplicate_of"] == one  # type: ignore[index]
     run(spooling, "issues", "mute", str(one), "--until", "2h")
-    assert not run(spooling, "issues", "list", "--json").count('"id"')
+    assert listed(spooling) == []
+    assert listed(spooling, "--muted-until", "3h") == [one]
+    assert listed(spooling, "--duplicate-of", str(one)) == [other]
     run(spooling, "issues", "reopen", str(one), "--status", "investigating")
-    (listed,) = json.loads(run(spooling, "issues", "list", "--assignee", "ann", "--json"))["issues"]
-    assert (listed["id"], listed["status"]) == (one, "investigating")
+    assert listed(spooling, "--assignee", "ann", "--status", "investigating") == [one]
     assert "no issue 77" in run(spooling, "issues", "resolve", "77", code=5)
 
 

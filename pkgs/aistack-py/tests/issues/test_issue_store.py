@@ -161,6 +161,43 @@ async def test_filters(issues: Issues) -> None:
     assert await titles(fingerprint="1:" + "0" * 32) == []
     await issues.change(first.id, IssueChange(pinned=True), "t")
     assert await titles(pinned=True) == ["a"]
+    assert await titles(new_until=NOW + timedelta(seconds=1)) == ["a"]
+    assert await titles(first_generation=7) == ["ValueError: b"]
+    await issues.ingest([event("b", component="coordinator", kind="ValueError", generation=8)])
+    assert await titles(first_generation=7, generation=8, min_count=2) == ["ValueError: b"]
+    assert await titles(first_generation=8) == []
+    assert await titles(min_count=3) == []
+
+
+async def test_filters_for_what_is_not_active_need_no_status(issues: Issues) -> None:
+    await issues.ingest([event(title) for title in ("same", "one", "muted", "resolved")])
+    ids = {i.title: i.id for i in (await issues.list(IssueFilter())).issues}
+    hour = timedelta(hours=1)
+    now = datetime.now(UTC)
+
+    async def titles(**wanted: Any) -> list[str]:
+        return [i.title for i in (await issues.list(IssueFilter(**wanted))).issues]
+
+    for title, change in {
+        "resolved": IssueChange(status="resolved"),
+        "muted": IssueChange(status="muted", muted_until=now + hour),
+        "same": IssueChange(status="duplicate", duplicate_of=ids["one"]),
+    }.items():
+        await issues.change(ids[title], change, "t")
+    assert await titles() == ["one"]
+    assert await titles(resolved_since=now - hour) == ["resolved"]
+    assert await titles(resolved_since=now + hour) == []
+    assert await titles(resolved_until=now + hour) == ["resolved"]
+    assert await titles(resolved_until=now - hour) == []
+    assert await titles(muted_until=now + 2 * hour) == ["muted"]
+    assert await titles(muted_until=now + hour) == []
+    assert await titles(duplicate_of=ids["one"]) == ["same"]
+    assert await titles(duplicate_of=ids["same"]) == []
+    assert await titles(duplicate_of=ids["one"], status="open") == []
+    # The time of a mute that ended outlives it.
+    await issues.ingest([event("muted", at=now + hour + timedelta(minutes=1))])
+    assert sorted(await titles()) == ["muted", "one"]
+    assert await titles(muted_until=now + 2 * hour) == []
 
 
 async def test_pages_have_all_once(issues: Issues) -> None:

@@ -147,6 +147,8 @@ where (%(statuses)s::text[] is null or status = any(%(statuses)s))
   and (%(tag)s::text is null or %(tag)s = any(tags))
   and (%(host)s::text is null or last_host = %(host)s)
   and (%(generation)s::integer is null or last_generation = %(generation)s)
+  and (%(first_generation)s::integer is null or first_generation = %(first_generation)s)
+  and (%(min_count)s::bigint is null or count >= %(min_count)s)
   and (not %(pinned)s or pinned)
   and (%(fingerprint)s::text is null
        or fingerprint_version || ':' || encode(fingerprint, 'hex') = %(fingerprint)s)
@@ -155,6 +157,12 @@ where (%(statuses)s::text[] is null or status = any(%(statuses)s))
   and (%(since)s::timestamptz is null or last_seen >= %(since)s)
   and (%(until)s::timestamptz is null or last_seen < %(until)s)
   and (%(new_since)s::timestamptz is null or first_seen >= %(new_since)s)
+  and (%(new_until)s::timestamptz is null or first_seen < %(new_until)s)
+  and (%(resolved_since)s::timestamptz is null or resolved_at >= %(resolved_since)s)
+  and (%(resolved_until)s::timestamptz is null or resolved_at < %(resolved_until)s)
+  -- One that a recurrence opened again still has the time.
+  and (%(muted_until)s::timestamptz is null or (status = 'muted' and muted_until < %(muted_until)s))
+  and (%(duplicate_of)s::bigint is null or duplicate_of = %(duplicate_of)s)
   and (%(at)s::timestamptz is null or (last_seen, id) < (%(at)s, %(last)s::bigint))
 order by last_seen desc, id desc limit %(limit)s
 

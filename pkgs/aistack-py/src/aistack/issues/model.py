@@ -178,7 +178,8 @@ class IssueFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Which issues; all of what is given must hold."""
 
     status: Status | Literal["active", "any"] = "active"
-    """``active``: open, investigating or in progress."""
+    """``active``: open, investigating or in progress. It bounds nothing where a filter asks for
+    what none of these has: `resolved_since`, `resolved_until`, `muted_until`, `duplicate_of`."""
     severity: Severity | None = None
     category: Category | None = None
     component: str | None = None
@@ -188,6 +189,10 @@ class IssueFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     host: str | None = None
     generation: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
     """Seen last in this NixOS generation."""
+    first_generation: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
+    """Seen first in this NixOS generation."""
+    min_count: Annotated[int, Meta(ge=1, le=2**53)] | None = None
+    """At least so many occurrences."""
     regressed: bool = False
     pinned: bool = False
     """Only those that eviction leaves alone."""
@@ -201,6 +206,16 @@ class IssueFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Seen last before this."""
     new_since: Time | None = None
     """Seen first at or after this."""
+    new_until: Time | None = None
+    """Seen first before this."""
+    resolved_since: Time | None = None
+    """Resolved at or after this."""
+    resolved_until: Time | None = None
+    """Resolved before this."""
+    muted_until: Time | None = None
+    """Muted, but only until before this."""
+    duplicate_of: Annotated[int, Meta(ge=1, le=2**53)] | None = None
+    """The same as this issue."""
     limit: Annotated[int, Meta(ge=1, le=500)] = 50
     cursor: str | None = None
 

@@ -95,7 +95,7 @@ class Issues:
         """
         at, last = self._place(wanted.cursor)
         values = msgspec.structs.asdict(wanted) | {
-            "statuses": _statuses(wanted.status),
+            "statuses": _statuses(wanted),
             "at": at,
             "last": last,
             "limit": wanted.limit + 1,
@@ -226,10 +226,12 @@ class Issues:
         return at, last
 
 
-def _statuses(wanted: str) -> list[str] | None:
-    if wanted == "any":
-        return None
-    return list(ACTIVE) if wanted == "active" else [wanted]
+def _statuses(wanted: IssueFilter) -> list[str] | None:
+    """Those that the filter asks for; None: any."""
+    ended = (wanted.resolved_since, wanted.resolved_until, wanted.muted_until, wanted.duplicate_of)
+    if wanted.status == "active":
+        return list(ACTIVE) if all(one is None for one in ended) else None
+    return None if wanted.status == "any" else [wanted.status]
 
 
 def _unknown(id: int) -> NotFoundError:  # noqa: A002
