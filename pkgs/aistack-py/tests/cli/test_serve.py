@@ -86,7 +86,7 @@ def test_a_worker_that_cannot_start_ends_the_service(
 ) -> None:
     config, _ = write_config(tmp_path, empty_dsn, workers=2)
     with serving(config, runtime) as (server, systemd):
-        assert server.wait(30) == 3, "as with one worker"
+        assert server.wait(90) == 3, "as with one worker"
         assert silent(systemd)
 
 
