@@ -1,8 +1,9 @@
 # The whole stack in use, while its parts are killed, paused, cut off, filled up and set wrong, in an
 # order that a seed gives. What was acknowledged is there at the end, and everything was told.
 #
-# AISTACK_FAULT_SEED and AISTACK_FAULT_SECONDS in the environment of the test's driver ask for another
-# order, and for a run that goes on for so long: see docs/explanation/fault-injection.md.
+# By itself it takes a few faults, of each kind and for each part one. AISTACK_FAULT_SEED and
+# AISTACK_FAULT_SECONDS in the environment of the test's driver ask for other ones, and for all of them,
+# again and again for so long: see docs/explanation/fault-injection.md.
 { lib, pkgs, ... }:
 let
   domain = "kb.test";

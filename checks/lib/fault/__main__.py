@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 from client import DEADLINE_S, Client
-from faults import Fault, one_of_each
+from faults import Fault, few, one_of_each
 from judge import Stores, eventually, judge
 from load import Load
 from model import Model
@@ -125,10 +125,11 @@ async def conduct(config: dict[str, Any], seed: int, seconds: float) -> Model:
 async def schedule(
     ports: dict[str, int], chance: random.Random, seconds: float
 ) -> AsyncIterator[Fault]:
-    """One of each, and then further rounds until so many seconds are over."""
+    """A few, or with a time all of them, and then further rounds until so many seconds are over."""
     start = time.monotonic()
     for turn in itertools.count():
-        for fault in one_of_each(ports, chance):
+        every = one_of_each(ports, chance)
+        for _, fault in every if seconds else few(every):
             if turn and time.monotonic() - start > seconds:
                 return
             await asyncio.sleep(chance.uniform(0, 1.5))

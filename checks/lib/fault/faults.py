@@ -161,8 +161,12 @@ class Restart(Fault):
         """It is done."""
 
 
-def one_of_each(ports: dict[str, int], chance: random.Random) -> list[Fault]:
-    """Each kind once; the seed chooses what it hits, and the order.
+Hit = tuple[str, Fault]
+"""What of the stack is hit, and how."""
+
+
+def one_of_each(ports: dict[str, int], chance: random.Random) -> list[Hit]:
+    """Each fault once; the seed chooses which instance it hits, and the order.
 
     Args:
         ports: of AIDB's instances, the coordinator and Qdrant, by name.
@@ -175,31 +179,61 @@ def one_of_each(ports: dict[str, int], chance: random.Random) -> list[Fault]:
     of_postgres, of_qdrant = {"dependency": "postgres"}, {"dependency": "qdrant"}
     of_redis, of_disk = {"dependency": "redis"}, {"dependency": "disk"}
     gone = {"part": "coordinator"}
-    faults: list[Fault] = [
-        Kill(f"kill {killed}", *_down(killed), unit=f"aistack-{killed}.service"),
-        Pause(f"pause {paused}", *_down(paused), unit=f"aistack-{paused}.service"),
-        Cut(f"cut off {cut}", *_down(cut), port=ports[cut]),
-        Kill("kill the coordinator", "ServiceGone", gone, unit=coordinator),
-        Pause("pause the coordinator", "ServiceGone", gone, unit=coordinator),
-        Cut("cut off the coordinator", "ServiceGone", gone, port=ports["coordinator"]),
-        Kill("kill the balancer", "BalancerDown", unit="aistack-balancer.service"),
-        Kill("kill nginx", "NginxDown", at_the_edge=True, unit="nginx.service"),
-        Pause("pause nginx", "ProbeFails", at_the_edge=True, unit="nginx.service"),
-        Kill("kill Redis", "RedisDown", unit=redis),
-        Pause("pause Redis", "DependencyImpaired", of_redis, unit=redis),
-        Kill("kill Qdrant", "QdrantDown", unit=qdrant),
-        Pause("pause Qdrant", "QdrantDown", unit=qdrant),
-        Cut("cut off Qdrant", "DependencyFails", of_qdrant, port=ports["qdrant"]),
-        Kill("kill PostgreSQL", "PostgresDown", unit=postgres, whom="main"),
-        KillBackend("kill a server process of PostgreSQL", "PostgresCrashed", lingers=True),
-        Pause("pause PostgreSQL", "DependencyFails", of_postgres, unit=postgres),
-        Fill("fill the disk of PostgreSQL", "DependencyImpaired", of_disk),
-        Step(f"set the clock by {seconds} s", "HostClockStepped", lingers=True, seconds=seconds),
-        Restart("restart PostgreSQL", unit=postgres),
-        Restart("restart AIDB", verb="reload", unit="aistack-aidb-instances.service"),
-    ]
-    chance.shuffle(faults)
-    return faults
+    faults: dict[str, list[Fault]] = {
+        "AIDB": [
+            Kill(f"kill {killed}", *_down(killed), unit=f"aistack-{killed}.service"),
+            Pause(f"pause {paused}", *_down(paused), unit=f"aistack-{paused}.service"),
+            Cut(f"cut off {cut}", *_down(cut), port=ports[cut]),
+            Restart("restart AIDB", verb="reload", unit="aistack-aidb-instances.service"),
+        ],
+        "coordinator": [
+            Kill("kill the coordinator", "ServiceGone", gone, unit=coordinator),
+            Pause("pause the coordinator", "ServiceGone", gone, unit=coordinator),
+            Cut("cut off the coordinator", "ServiceGone", gone, port=ports["coordinator"]),
+        ],
+        "balancer": [Kill("kill the balancer", "BalancerDown", unit="aistack-balancer.service")],
+        "nginx": [
+            Kill("kill nginx", "NginxDown", at_the_edge=True, unit="nginx.service"),
+            Pause("pause nginx", "ProbeFails", at_the_edge=True, unit="nginx.service"),
+        ],
+        "Redis": [
+            Kill("kill Redis", "RedisDown", unit=redis),
+            Pause("pause Redis", "DependencyImpaired", of_redis, unit=redis),
+        ],
+        "Qdrant": [
+            Kill("kill Qdrant", "QdrantDown", unit=qdrant),
+            Pause("pause Qdrant", "QdrantDown", unit=qdrant),
+            Cut("cut off Qdrant", "DependencyFails", of_qdrant, port=ports["qdrant"]),
+        ],
+        "PostgreSQL": [
+            Kill("kill PostgreSQL", "PostgresDown", unit=postgres, whom="main"),
+            KillBackend("kill a server process of PostgreSQL", "PostgresCrashed", lingers=True),
+            Pause("pause PostgreSQL", "DependencyFails", of_postgres, unit=postgres),
+            Fill("fill the disk of PostgreSQL", "DependencyImpaired", of_disk),
+            Restart("restart PostgreSQL", unit=postgres),
+        ],
+        "clock": [
+            Step(f"set the clock by {seconds} s", "HostClockStepped", lingers=True, seconds=seconds)
+        ],
+    }
+    listed = [(part, fault) for part, hits in faults.items() for fault in hits]
+    chance.shuffle(listed)
+    return listed
+
+
+def few(faults: list[Hit]) -> list[Hit]:
+    """Of them, in their order, so few that none can go: each kind and each part still has one."""
+    kept = faults
+    for hit in faults:
+        others = [other for other in kept if other is not hit]
+        if _covered(others) == _covered(faults):
+            kept = others
+    return kept
+
+
+def _covered(faults: list[Hit]) -> set[object]:
+    """The parts that are hit, and the kinds of faults that hit them."""
+    return {part for part, _ in faults} | {type(fault) for _, fault in faults}
 
 
 def _down(name: str) -> tuple[str, dict[str, str]]:

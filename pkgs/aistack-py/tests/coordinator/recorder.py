@@ -1,10 +1,8 @@
 """What the kill test kills: records good interactions for ever, with the indexer at work."""
 
-import sys
 from itertools import count
 
 import anyio
-import msgspec
 
 from aistack.access.model import LOCAL_OPERATOR
 from aistack.coordinator.model import NewInteraction
@@ -29,6 +27,6 @@ async def main(settings: Settings, kill: int, acknowledged: str) -> None:
                 file.write(f"{recorded.interaction.id}\n")
 
 
-if __name__ == "__main__":
-    raw, kill, acknowledged = sys.argv[1:]
-    anyio.run(main, msgspec.json.decode(raw, type=Settings), int(kill), acknowledged)
+def run(settings: Settings, kill: int, acknowledged: str) -> None:
+    """A process of its own."""
+    anyio.run(main, settings, kill, acknowledged)

@@ -2,15 +2,13 @@
 
 import os
 import random
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import anyio
-import msgspec
 import pytest
-from recorder import PROBLEMS
+import recorder
+import warm
 from toy import rows
 
 from aistack.access.model import LOCAL_OPERATOR
@@ -24,27 +22,20 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(600)]
 KILLS = int(os.environ.get("AISTACK_RECORD_KILLS", "8"))
 
 
-def start(raw: str, kill: int, acknowledged: Path) -> "subprocess.Popen[bytes]":
-    program = str(Path(__file__).with_name("recorder.py"))
-    return subprocess.Popen([sys.executable, program, raw, str(kill), str(acknowledged)])
-
-
 async def test_kills_lose_nothing_and_learn_nothing_twice(
     settings: Settings, tmp_path: Path
 ) -> None:
     chance = random.Random(1)  # noqa: S311 - repeatable, not secret
     acknowledged = tmp_path / "acknowledged"
     acknowledged.touch()
-    raw = msgspec.json.encode(settings).decode()
     for kill in range(KILLS):
-        child = start(raw, kill, acknowledged)
+        process = warm.start(recorder.run, settings, kill, str(acknowledged))
         before = acknowledged.stat().st_size
         deadline = time.monotonic() + 30
         while acknowledged.stat().st_size == before and time.monotonic() < deadline:  # noqa: ASYNC110
             await anyio.sleep(0.005)
         await anyio.sleep(chance.random() * 0.4)
-        child.kill()
-        child.wait(10)
+        warm.kill(process)
         assert acknowledged.stat().st_size > before, "it did nothing before it was killed"
     async with open_stack(settings, index=False) as stack:
         for _ in range(100):
@@ -61,7 +52,7 @@ async def test_kills_lose_nothing_and_learn_nothing_twice(
             " interactions i where i.solution_id = s.id) as members"
             " from solutions s left join documents d on d.id = s.document_id",
         )
-        assert len(found) == len({row["question"] for row in found}) <= PROBLEMS
+        assert len(found) == len({row["question"] for row in found}) <= recorder.PROBLEMS
         assert all(row["indexed"] and row["successes"] == row["members"] for row in found)
         query = Query(query="how solved", collection=COLLECTION, limit=100)
         page = await stack.search.search(LOCAL_OPERATOR, query)

@@ -1,10 +1,8 @@
 """What the crash test kills: imports documents for ever, with the indexer in the background."""
 
-import sys
 from itertools import count
 
 import anyio
-import msgspec
 
 from aistack.access.model import LOCAL_OPERATOR
 from aistack.knowledge.model import NewDocument
@@ -34,6 +32,6 @@ def text(number: int, generation: int) -> str:
     )
 
 
-if __name__ == "__main__":
-    raw, kill, acknowledged = sys.argv[1:]
-    anyio.run(main, msgspec.json.decode(raw, type=Settings), int(kill), acknowledged)
+def run(settings: Settings, kill: int, acknowledged: str) -> None:
+    """A process of its own."""
+    anyio.run(main, settings, kill, acknowledged)

@@ -2,14 +2,13 @@
 
 import os
 import random
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import anyio
-import msgspec
+import child
 import pytest
+import warm
 
 from aistack.access.model import LOCAL_OPERATOR
 from aistack.knowledge.model import Query
@@ -23,26 +22,19 @@ KILLS = int(os.environ.get("AISTACK_KILLS", "50"))
 SEED = int(os.environ.get("AISTACK_SEED", "1"))
 
 
-def start(settings: Settings, generation: int, acknowledged: Path) -> "subprocess.Popen[bytes]":
-    child = Path(__file__).with_name("child.py")
-    raw = msgspec.json.encode(settings).decode()
-    return subprocess.Popen([sys.executable, str(child), raw, str(generation), str(acknowledged)])
-
-
 async def test_fifty_kills_lose_nothing(settings: Settings, tmp_path: Path) -> None:
     chance = random.Random(SEED)  # noqa: S311 - repeatable, not secret
     acknowledged = tmp_path / "acknowledged"
     acknowledged.touch()
     for kill in range(KILLS):
-        child = start(settings, kill, acknowledged)
+        process = warm.start(child.run, settings, kill, str(acknowledged))
         before = acknowledged.stat().st_size
         deadline = time.monotonic() + 30
         # Killed between the first acknowledgement of its own and soon after.
         while acknowledged.stat().st_size == before and time.monotonic() < deadline:  # noqa: ASYNC110
             await anyio.sleep(0.005)
         await anyio.sleep(chance.random() * 0.4)
-        child.kill()
-        child.wait(10)
+        warm.kill(process)
         assert acknowledged.stat().st_size > before, "the child did nothing before it was killed"
     async with open_stack(settings, index=False) as stack:
         await check(stack, acknowledged)
