@@ -10,7 +10,8 @@ passed=0
 failed=()
 left_out=()
 counts=$(mktemp)
-trap 'rm -f "$counts"' EXIT
+folder=
+trap 'rm -rf "$counts" ${folder:+"$folder"}' EXIT
 
 step() { # NAME COMMAND...
   local name=$1
@@ -29,8 +30,17 @@ leave_out() { # NAME REASON
   printf '\n== %s: NOT RUN: %s\n' "$1" "$2"
 }
 
-# A process a core, each with servers of its own.
-tests() { "$bin/python" -m pytest --numprocesses auto --dist worksteal | tee "$counts"; }
+# A process a core, each with servers of its own. Backups sync whatever they write: where there is room,
+# the tests' folders are in memory.
+tests() {
+  local place=() free
+  free=$(df --output=avail --block-size=1G /dev/shm 2> /dev/null | tail -n 1)
+  if ((${free:-0} >= 4)) && [[ $(findmnt -no OPTIONS /dev/shm) != *noexec* ]]; then
+    folder=$(mktemp -d /dev/shm/pytest-aistack-XXXXXX)
+    place=(--basetemp "$folder/all")
+  fi
+  "$bin/python" -m pytest --numprocesses auto --dist worksteal "${place[@]}" | tee "$counts"
+}
 
 shell_files() {
   cd "$root" && find scripts pkgs .ci -type f \( -name '*.sh' -o -path '.ci/run' \) \

@@ -10,8 +10,8 @@
   restic,
   stdenv,
 
-  # The tests start servers and take minutes: a host that switches need not wait for them. The
-  # check `package` builds this with them.
+  # The tests take minutes: a host that switches need not wait for them. The check `package` builds
+  # this with them.
   withTests ? false,
 }:
 python3Packages.buildPythonApplication {
@@ -63,7 +63,7 @@ python3Packages.buildPythonApplication {
 
   doCheck = withTests;
 
-  # The tests start PostgreSQL, Redis and nginx servers of their own, compare restic's rules with
+  # Some tests start PostgreSQL, Redis and nginx servers of their own, compare restic's rules with
   # ours, try the alerts with promtool and read the manual pages.
   nativeCheckInputs = [
     mandoc
@@ -95,8 +95,13 @@ python3Packages.buildPythonApplication {
     "tests/tls/test_certbot.py"
   ];
 
-  # pyproject.toml says which and why; `make check` runs them, too.
-  disabledTestMarks = [ "slow" ];
+  # This finds out whether the code works with nixpkgs's Python and libraries; with nixpkgs's servers the
+  # checks that boot machines do, as a host runs them. pyproject.toml says what is left out, and
+  # `make check` runs it.
+  disabledTestMarks = [
+    "server"
+    "slow"
+  ];
 
   postInstall = lib.optionalString (stdenv.buildPlatform.canExecute stdenv.hostPlatform) ''
     installShellCompletion --cmd aistack \

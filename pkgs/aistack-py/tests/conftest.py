@@ -26,6 +26,7 @@ from aistack.settings.schema import Postgres, Qdrant, Settings
 
 _TEMPLATE = "aistack_template"
 _numbers = count(1)
+_SERVERS = {"postgres_server", "redis_server"}
 
 
 @pytest.hookimpl(wrapper=True)
@@ -46,6 +47,14 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
             return (yield)
         finally:
             tracing.start()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what asks one of the session's servers, whichever way it gets there."""
+    for item in items:
+        if _SERVERS & set(getattr(item, "fixturenames", ())):
+            item.add_marker("server")
 
 
 @pytest.fixture(scope="session")

@@ -28,12 +28,21 @@ from aistack.monitoring.contract import SERIES
 ALWAYS = "Watchdog"
 """It has no silent case: it fires whenever Prometheus works."""
 
+LONG = {"backup-late", "slo"}
+
 with_docs = pytest.mark.skipif(
     not DOCS.is_dir(), reason="the package's source has no docs; make check runs it with them"
 )
 
 
-@pytest.mark.parametrize("path", sorted(TESTS.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [
+        # Of days, in steps of minutes.
+        pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem in LONG else [])
+        for path in sorted(TESTS.glob("*.yaml"))
+    ],
+)
 def test_alerts_fire_and_are_silent_when_they_should(path: Path) -> None:
     promtool("test", "rules", path)
 
