@@ -11,7 +11,12 @@ failed=()
 left_out=()
 counts=$(mktemp)
 folder=
-trap 'rm -rf "$counts" ${folder:+"$folder"}' EXIT
+clean_up() {
+  rm -f "$counts"
+  # What failed is to be looked at.
+  if ((${#failed[@]} == 0)) && [[ $folder ]]; then rm -rf "$folder"; fi
+}
+trap clean_up EXIT
 
 step() { # NAME COMMAND...
   local name=$1
@@ -39,7 +44,7 @@ tests() {
     folder=$(mktemp -d /dev/shm/pytest-aistack-XXXXXX)
     place=(--basetemp "$folder/all")
   fi
-  "$bin/python" -m pytest --numprocesses auto --dist worksteal "${place[@]}" | tee "$counts"
+  "$bin/python" -m pytest --numprocesses auto --dist worksteal --durations 10 "${place[@]}" | tee "$counts"
 }
 
 shell_files() {
