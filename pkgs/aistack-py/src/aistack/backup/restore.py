@@ -2,7 +2,6 @@
 
 import logging
 import re
-import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -285,8 +284,8 @@ def bring_index(config: Path, choice: Choice, user: process.User | None) -> str:
 
     By a process of its own: only that user may enter the database, and only root moves its files.
     """
-    words = ["backup", "restore-index", f"--repository={choice.repository}"]
+    words: process.Command = ["--config", config, "backup", "restore-index"]
+    words.append(f"--repository={choice.repository}")
     if choice.index is not None:
         words.append(f"--snapshot={choice.index.id}")
-    line: process.Command = [sys.executable, "-m", "aistack", "--config", config, *words]
-    return process.run(line, _RECOVER_S, user).strip()
+    return process.again(words, _RECOVER_S, user).strip()

@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -90,6 +91,14 @@ def run(
         said = _last_lines(done.stderr or done.stdout)
         raise FailedError(f"{name} failed with status {done.returncode}: {said}", done.returncode)
     return done.stdout
+
+
+def again(words: Sequence[str | Path], timeout_s: float, user: User | None = None) -> str:
+    """Run another of our own commands to its end; all else is as with `run`."""
+    # Its modules are where ours are: the start script of a package of Nix adds their folders by
+    # itself, and the interpreter alone knows none of them. Never those of the folder we are in.
+    where = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    return run([sys.executable, "-P", "-m", "aistack", *words], timeout_s, user, where)
 
 
 def feed(
