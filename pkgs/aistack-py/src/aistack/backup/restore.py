@@ -14,6 +14,7 @@ from msgspec import Struct
 from aistack.backup.pgbackrest import PgBackRest
 from aistack.backup.restic import Restic
 from aistack.backup.target import Choice
+from aistack.embedded.cluster import Cluster
 from aistack.embedded.postgres import find_binaries, server_major
 from aistack.errors import AistackError, ConfigError, ConflictError, NotFoundError, UnavailableError
 from aistack.kit import process
@@ -171,7 +172,7 @@ class Restorer:
                 f"the backup is of PostgreSQL {theirs}, this host has {ours}: install {theirs}"
                 " (services.postgresql.package), or load the logical dump"
             )
-        if not sure and self._lives(data):
+        if not sure and Cluster(data).lives():
             raise ConflictError(
                 f"the database in {data} is in use: --yes replaces it (it is kept aside)"
             )
@@ -192,7 +193,7 @@ class Restorer:
         user = process.owner(data) or process.owner(data.parent)
         self._say("stopping what uses the database")
         self._units.stop()
-        if self._lives(data):
+        if Cluster(data).lives():
             self._units.start_users()
             raise ConflictError(
                 f"PostgreSQL still runs in {data}: name its unit last in backup.units"
@@ -240,17 +241,6 @@ class Restorer:
         fetch = self._own.restore_command
         return [*choice.arguments, f"--recovery-option=restore_command={fetch}"]
 
-    def _lives(self, data: Path) -> bool:
-        """Whether a server uses the folder now."""
-        if not (data / "PG_VERSION").exists():
-            return False
-        command: process.Command = [find_binaries() / "pg_ctl", "status", "-D", data]
-        try:
-            process.run(command, _QUICK_S, process.owner(data))
-        except process.FailedError:
-            return False
-        return True
-
     def _await(self, data: Path, user: process.User | None) -> None:
         """Wait until the server has recovered and takes writes."""
         ask: process.Command = [
@@ -265,7 +255,7 @@ class Restorer:
                     return
                 recovering = time.monotonic()
             except process.FailedError as exc:
-                alive = self._lives(data)
+                alive = Cluster(data).lives()
                 ended = came_up and not alive
                 came_up = came_up or alive
                 if alive and _RECOVERING.search(exc.detail):

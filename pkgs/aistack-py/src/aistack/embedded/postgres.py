@@ -1,6 +1,5 @@
 """A PostgreSQL server of our own, for the demo and the tests: reachable by a Unix socket only."""
 
-import contextlib
 import fcntl
 import importlib.util
 import os
@@ -17,7 +16,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from aistack.errors import ConfigError, ConflictError, UnavailableError
-from aistack.kit.process import Command, User, owner, run
+from aistack.kit.process import Command, User, owner, run, working_in
 
 DATABASE = "aistack"
 SUPERUSER = "aistack"
@@ -206,7 +205,8 @@ class EmbeddedPostgres:
         """End what a killed owner left: its server, or the children of a killed server."""
         self._stop_server()
         deadline = time.monotonic() + 10
-        while _processes_in(self._data):
+        # A server's working folder is its data folder, and so is its children's.
+        while working_in(self._data):
             if time.monotonic() > deadline:
                 raise UnavailableError(f"processes of a killed server still use {self._data}")
             time.sleep(0.05)
@@ -231,7 +231,7 @@ class EmbeddedPostgres:
         except (OSError, ValueError):
             return None
         pid = int(first) if first.isdigit() else 0
-        return pid if pid in _processes_in(self._data) else None
+        return pid if pid in working_in(self._data) else None
 
     def _make_socket_dir(self) -> Path:
         """A folder that only the server's user, and root, may enter."""
@@ -274,15 +274,3 @@ def _conninfo(socket_dir: Path, database: str) -> str:
     return make_conninfo(
         host=str(socket_dir), port=_PORT, dbname=database, user=SUPERUSER, connect_timeout=10
     )
-
-
-def _processes_in(folder: Path) -> set[int]:
-    """Processes whose working folder this is: a server's and its children's always is."""
-    found = set()
-    real = folder.resolve()
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):  # it ended, or it is another user's
-                if (entry / "cwd").readlink() == real:
-                    found.add(int(entry.name))
-    return found

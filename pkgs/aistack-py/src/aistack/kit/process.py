@@ -235,6 +235,19 @@ def cores() -> int:
     return max(2, len(os.sched_getaffinity(0)))
 
 
+def working_in(folder: Path) -> set[int]:
+    """Ids of the processes whose working folder this is, or one below it."""
+    found = set()
+    real = folder.resolve()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):  # it ended, or it is another user's
+                place = (entry / "cwd").readlink()
+                if place == real or real in place.parents:
+                    found.add(int(entry.name))
+    return found
+
+
 def owner(path: Path) -> User | None:
     """Whom to become for work on another user's folder; None: we are no root, or it is root's."""
     if os.geteuid() != 0:
