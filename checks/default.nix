@@ -54,6 +54,7 @@ in
   network = vm ./network.nix;
   rolling = vm ./rolling.nix;
   pitr = vm ./pitr.nix;
+  postgresql-upgrade = vm ./postgresql-upgrade.nix;
   restore = vm ./restore.nix;
   secrets = vm ./secrets.nix;
   switch = vm ./switch.nix;

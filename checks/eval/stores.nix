@@ -5,6 +5,8 @@
   complains,
   enabled,
   evaluate,
+  pkgs,
+  with',
   ...
 }:
 let
@@ -59,6 +61,24 @@ in
       createLocally = false;
       url = "postgresql://aistack@db/aistack?password=secret";
     };
+  };
+  testUpgradeToWhatIsNotNewer = complains "services.aistack.postgresql.upgradeFrom" {
+    # stateVersion's own.
+    postgresql.upgradeFrom = pkgs.postgresql_17;
+  };
+  testUpgradeFromWhatIsOlder = {
+    expr = (with' { postgresql.upgradeFrom = pkgs.postgresql_16; })
+      .services.aistack.settings.postgres_upgrade.from_data_dir;
+    expected = "/var/lib/postgresql/16";
+  };
+  testNoEmptyDatabaseBesideAnother = {
+    expr =
+      let
+        unit = enabled.systemd.services.postgresql;
+        guard = "aistack-postgresql-major.service";
+      in
+      lib.elem guard unit.requires && lib.elem guard unit.after;
+    expected = true;
   };
   testNoIndex = complains "services.aistack.qdrant.url" { qdrant.createLocally = false; };
   testTwoIndexes = complains "services.aistack.qdrant.url" { qdrant.url = "https://qdrant.test"; };

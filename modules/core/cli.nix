@@ -63,6 +63,13 @@ let
     ${arguments properties})
   '';
 
+  # As every unit has it: a database of another locale than C does not start without.
+  surroundings = lib.escapeShellArgs (
+    lib.mapAttrsToList (name: value: "--setenv=${name}=${value}") (
+      lib.filterAttrs (_: value: value != null) config.systemd.globalEnvironment
+    )
+  );
+
   command = pkgs.writeShellApplication {
     name = "aistack";
     runtimeInputs = [
@@ -70,6 +77,7 @@ let
       pkgs.util-linux
     ];
     text = ''
+      config=/etc/aistack/config.toml
       case "''${1:-} ''${2:-}" in
         # Nothing of ours needs a service for these.
         " "* | "-h "* | "--help "* | "--version "* | "config "* | "mixin "* | "manual "* | "keys generate" | "backup key-generate")
@@ -84,6 +92,20 @@ let
         "backup "*)
           ${way "postgres" (backups.administrator hardening.relax.network) backups.path}
           ;;
+    ''
+    + lib.optionalString cfg.postgresql.createLocally ''
+      # This moves data folders. It may be asked before the switch, and then goes by its own settings.
+      "postgres "*)
+        ${way "root" backups.root (
+          lib.optionals cfg.backups.enable backups.path
+          ++ [
+            config.services.postgresql.finalPackage
+            pkgs.coreutils # pg_upgrade calls cp and rm
+            pkgs.util-linux
+          ]
+        )}
+        config=${config.environment.etc."aistack/config.toml".source}
+        ;;
     ''
     + lib.optionalString cfg.tls.enabled ''
       "tls status" | "tls renew" | "tls deploy")
@@ -111,8 +133,8 @@ let
       exec ${lib.getExe' config.systemd.package "systemd-run"} \
         --quiet --wait --collect --service-type=exec --expand-environment=no "$terminal" \
         --description="aistack $1, run by an administrator" \
-        --working-directory="$PWD" --setenv=LANG=C.UTF-8 \
-        --setenv=AISTACK_CONFIG=/etc/aistack/config.toml --setenv=PATH="$path" \
+        --working-directory="$PWD" ${surroundings} --setenv=LANG=C.UTF-8 \
+        --setenv=AISTACK_CONFIG="$config" --setenv=PATH="$path" \
         "''${properties[@]}" -- ${lib.getExe cfg.package} "$@"
     '';
   };

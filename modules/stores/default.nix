@@ -2,6 +2,7 @@
 {
   imports = [
     ./postgresql.nix
+    ./postgresql-major.nix
     ./qdrant.nix
     ./qdrant-key.nix
     ./redis.nix

@@ -118,6 +118,8 @@ class Physical(Struct, frozen=True):
     run: str | None
     server: str = ""
     """Major version of PostgreSQL, as in 17."""
+    archive: str = ""
+    """Its cluster's WAL, as in 17-1: after an upgrade there is another."""
 
 
 class Kept(Struct, frozen=True):

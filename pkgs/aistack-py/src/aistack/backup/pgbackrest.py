@@ -24,7 +24,7 @@ _PUSH_S = 15
 _OTHER_CLUSTER = re.compile(r"ERROR: \[0(28|44|51)\]")
 """Status codes of pgBackRest for a stanza that belongs to another cluster or version."""
 _UNREADABLE = 99
-_SEGMENT = re.compile(r"/([0-9A-F]{24})-[0-9a-f]{40}")
+_SEGMENT = re.compile(r"([0-9.]+-[0-9]+)/[0-9A-F]{16}/([0-9A-F]{24})-[0-9a-f]{40}")
 _WRONG_KEY = re.compile(r"CryptoError|FormatError|cipher header|decrypt", re.IGNORECASE)
 
 
@@ -62,6 +62,14 @@ class PgBackRest:
                     f" ({exc.detail})"
                 ) from exc
             raise
+
+    def upgrade_stanza(self, repository: str) -> None:
+        """Tell a repository that the cluster is another one now; the old one's backups stay.
+
+        Raises:
+            UnavailableError: the repository or PostgreSQL does not answer.
+        """
+        self._call(repository, ["stanza-upgrade", *self._server()], _QUICK_S)
 
     def backup(self, repository: str, kind: Type, run: str) -> None:
         """Make one backup; raises `UnavailableError`."""
@@ -101,10 +109,16 @@ class PgBackRest:
             last_wal=archives[-1]["max"],
         )
 
-    def segments(self, repository: str) -> list[str]:
-        """Names of all WAL segments that a repository holds, as in 000000010000000000000003."""
+    def segments(self, repository: str) -> dict[str, set[str]]:
+        """All WAL segments that a repository holds, by cluster.
+
+        As in ``{"17-1": {"000000010000000000000003"}}``: after an upgrade there are two.
+        """
         words = ["repo-ls", "--recurse", f"archive/{self._settings.stanza}"]
-        return sorted(set(_SEGMENT.findall(self._call(repository, words, _LONG_S))))
+        found: dict[str, set[str]] = {}
+        for archive, name in _SEGMENT.findall(self._call(repository, words, _LONG_S)):
+            found.setdefault(archive, set()).add(name)
+        return found
 
     def expire(self, repository: str, label: str) -> None:
         """Delete one backup and all that need it; WAL stays."""
@@ -240,6 +254,7 @@ def _physical(raw: dict[str, Any], servers: dict[int, str]) -> Physical:
         error=bool(raw.get("error")),
         run=raw.get("annotation", {}).get("run"),
         server=servers.get(raw["database"]["id"], ""),
+        archive=f"{servers.get(raw['database']['id'], '')}-{raw['database']['id']}",
     )
 
 

@@ -19,6 +19,7 @@ _COMMANDS = {
     "issues": "aistack.cli.issues:issues",
     "backup": "aistack.cli.backup:backup",
     "restore": "aistack.cli.restore:restore",
+    "postgres": "aistack.cli.postgres:postgres",
     "health": "aistack.cli.health:health",
     "tls": "aistack.cli.tls:tls",
     "migrate": "aistack.cli.migrate:migrate",

@@ -18,6 +18,7 @@ from aistack.settings.upkeep import (
     Host as Host,
     Issues as Issues,
     Notify as Notify,
+    PostgresUpgrade as PostgresUpgrade,
     Repository as Repository,
     Retention as Retention,
     Tls as Tls,
@@ -244,6 +245,7 @@ class Settings(Section, frozen=True, kw_only=True):
     tls: Tls = field(default_factory=Tls)
     issues: Issues = field(default_factory=Issues)
     backup: Backup = field(default_factory=Backup)
+    postgres_upgrade: PostgresUpgrade = field(default_factory=PostgresUpgrade)
     log: Log = field(default_factory=Log)
     tracing: Tracing = field(default_factory=Tracing)
     collections: dict[Identifier, CollectionOptions] = field(default_factory=dict)

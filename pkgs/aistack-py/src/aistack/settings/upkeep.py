@@ -99,6 +99,25 @@ class Backup(Section, frozen=True, kw_only=True):
     """systemd units that a restore in place stops and starts again: the server is the last."""
 
 
+class PostgresUpgrade(Section, frozen=True, kw_only=True):
+    """From which major version of PostgreSQL to which `aistack postgres upgrade` goes."""
+
+    from_programs: str = ""
+    """Folder of the older one's programs."""
+    from_data_dir: str = ""
+    """The older one's data folder."""
+    programs: str = ""
+    """Folder of the newer one's programs."""
+    data_dir: str = ""
+    """The newer one's data folder: beside the older one, and not there yet."""
+    dsn: str = "host=/run/postgresql dbname=postgres user=postgres"
+    """The server as its superuser, over a socket of this host."""
+    preload: str = ""
+    """shared_preload_libraries of both."""
+    units: tuple[str, ...] = ()
+    """systemd units that are stopped and started again: the server is the last."""
+
+
 DEPENDENCIES = (
     "postgres", "qdrant", "redis", "embeddings", "disk", "outbox", "backup", "certificate",
 )  # fmt: skip

@@ -1,0 +1,52 @@
+"""A cluster takes another one's place, as after an upgrade: repositories go on with both."""
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import anyio
+import pytest
+from backup_host import Host
+
+from aistack.backup import catalogue
+from aistack.backup.target import choose, target
+from aistack.backup.verify import verify
+from aistack.embedded.postgres import server_major
+from aistack.migrations.runner import migrate
+from aistack.postgres_upgrade import backups
+
+pytestmark = pytest.mark.slow
+SEGMENT_BYTES = 16 * 2**20
+
+
+def test_backups_begin_anew_and_the_old_ones_stay(host: Host, tmp_path: Path) -> None:
+    own, version = host.settings.backup, server_major()
+    assert backups.fault(own, version) is None
+    assert "no backup of PostgreSQL 99 is younger than 26 h" in str(backups.fault(own, "99"))
+    old = catalogue.read(own, "local")
+
+    host.stop()
+    shutil.move(host.home / "pg" / "data", tmp_path / "old")
+    host.start()
+    host.archive()
+    anyio.run(migrate, host.dsn)
+    assert "another PostgreSQL cluster" in str(host.backup().outcomes[0].error)
+
+    said: list[str] = []
+    made = datetime.now(UTC)
+    assert backups.begin_anew(own, version, made, said.append) == ["local"]
+    assert said == [f"local: backups of PostgreSQL {version} from now on"]
+    assert backups.fault(own, version, made) is not None  # what is there is the other one's
+    assert host.backup("full").state == "ok"
+    assert backups.begin_anew(own, version, made, said.append) == []
+    assert backups.fault(own, version, made) is None
+
+    new = catalogue.read(own, "local")
+    assert [one.label for one in new.physical[:-1]] == [one.label for one in old.physical]
+    assert {one.archive for one in new.physical} == {f"{version}-1", f"{version}-2"}
+    # Each cluster's WAL begins with the same names: that of one does not fill the other's gaps.
+    found = anyio.run(verify, own, "local", datetime.now(UTC), SEGMENT_BYTES)
+    assert found.faults == []
+    assert choose(target(None, None, None), [new]).backup.label == new.physical[-1].label
+    run = str(old.physical[0].run)
+    assert choose(target(None, None, run), [new]).backup.label == old.physical[0].label
