@@ -33,10 +33,7 @@ types: $(stamp) ## mypy
 test: $(stamp) ## the tests (ARGS: more options of pytest)
 	cd $(package) && $(bin)/python -m pytest $(ARGS)
 
-coverage: $(stamp) ## how much of the package its tests run, beside the goal (takes twice as long as the tests)
-	cd $(package) && $(bin)/coverage erase && \
-	  $(bin)/coverage run -m pytest --numprocesses auto --dist worksteal $(ARGS) && \
-	  $(bin)/coverage combine --quiet && $(bin)/coverage json --quiet -o .coverage.json
+coverage: $(stamp) ## how much of each room the tests of the last `make check` ran
 	@$(bin)/python scripts/coverage.py --rooms $(package)/.coverage.json
 
 load: $(stamp) ## measure under load, beside the bare engine and mcp-server-qdrant (ARGS=--minutes=12)

@@ -35,16 +35,25 @@ leave_out() { # NAME REASON
   printf '\n== %s: NOT RUN: %s\n' "$1" "$2"
 }
 
-# A process a core, each with servers of its own. Backups sync whatever they write: where there is room,
-# the tests' folders are in memory.
+# A process a core, each with servers of its own; what they run of the package is counted. Backups sync
+# whatever they write: where there is room, the tests' folders are in memory.
 tests() {
   local place=() free
   free=$(df --output=avail --block-size=1G /dev/shm 2> /dev/null | tail -n 1)
   if ((${free:-0} >= 4)) && [[ $(findmnt -no OPTIONS /dev/shm) != *noexec* ]]; then
-    folder=$(mktemp -d /dev/shm/pytest-aistack-XXXXXX)
-    place=(--basetemp "$folder/all")
+    # A short name, as those of sockets must be.
+    folder=$(mktemp -d /dev/shm/XXXXXX)
+    place=(--basetemp "$folder")
   fi
-  "$bin/python" -m pytest --numprocesses auto --dist worksteal --durations 10 "${place[@]}" | tee "$counts"
+  "$bin/coverage" erase
+  "$bin/coverage" run -m pytest --numprocesses auto --dist worksteal --durations 10 "${place[@]}" |
+    tee "$counts"
+}
+
+# Of tests that failed it says less than it could, but it is said.
+coverage() {
+  "$bin/coverage" combine --quiet && "$bin/coverage" json --quiet -o .coverage.json &&
+    "$bin/python" "$root/scripts/coverage.py" .coverage.json
 }
 
 shell_files() {
@@ -57,6 +66,7 @@ step 'ruff format' "$bin/ruff" format --check .
 step 'mypy' "$bin/mypy"
 step 'lint-imports' "$bin/lint-imports"
 step 'pytest' tests
+step 'coverage' coverage
 
 if command -v shellcheck >/dev/null; then
   step 'shellcheck' shell_files

@@ -4,6 +4,8 @@
 coverage's own `fail_under` is one number over lines and branches together; the goal has two.
 
     coverage json -o FILE && scripts/coverage.py [--rooms] FILE
+
+`make check` does so, `make coverage` tells its rooms again.
 """
 
 import argparse
@@ -41,6 +43,8 @@ def main() -> int:
     parser.add_argument("file", type=Path, help="what `coverage json` wrote")
     parser.add_argument("--rooms", action="store_true", help="a line for each room, too")
     wanted = parser.parse_args()
+    if not wanted.file.exists():
+        parser.error(f"there is no {wanted.file}: make check writes it")
     report = json.loads(wanted.file.read_text())
     if wanted.rooms:
         rooms: dict[str, Counter[str]] = {}

@@ -31,14 +31,14 @@ _SERVERS = {"postgres_server", "redis_server"}
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Leave the slow tests out of the coverage: they repeat and time what others show.
+    """Leave out of the coverage the tests that run again and again what others show.
 
     Python 3.11 calls the tracer for every line, which would cost them the most.
     """
     # Not imported: the package's build has no coverage.
     coverage = sys.modules.get("coverage")
     tracing = coverage.Coverage.current() if coverage else None
-    if tracing is None or item.get_closest_marker("slow") is None:
+    if tracing is None or item.get_closest_marker("repeats") is None:
         return (yield)
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # what its children go by

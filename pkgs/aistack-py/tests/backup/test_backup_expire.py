@@ -43,7 +43,8 @@ def test_what_is_too_old_goes_and_what_stays_can_be_restored(host: Host, tmp_pat
     assert left.physical == [newest]
     held = [(one.part, one.run) for one in left.kept]
     assert held == [("logical", old[0].run), ("index", report.id)], "the last of each stays"
-    assert min(PgBackRest(own).segments("local")) == newest.first_wal
+    (segments,) = PgBackRest(own).segments("local").values()
+    assert min(segments) == newest.first_wal
 
     again = expire.decide(left, ONE, now)
     assert (again.physical, again.snapshots) == ([], [])

@@ -124,6 +124,7 @@ async def test_two_answers_to_one_question_stay_two(stack: Stack) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.repeats
 async def test_many_answers_to_one_question_are_told_apart(stack: Stack) -> None:
     made = [
         (await tell(stack, response=f"one{n} two{n} three{n} four{n}", drain=n % 40 == 39))

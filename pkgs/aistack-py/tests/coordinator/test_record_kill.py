@@ -17,7 +17,7 @@ from aistack.knowledge.model import Query
 from aistack.settings.schema import Settings
 from aistack.wiring import open_stack
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.repeats, pytest.mark.timeout(600)]
 
 KILLS = int(os.environ.get("AISTACK_RECORD_KILLS", "8"))
 

@@ -77,6 +77,7 @@ async def test_the_order_is_stable_and_the_same_by_pages(stack: Stack) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.repeats
 async def test_memory_does_not_grow_with_the_data(stack: Stack) -> None:
     await fill(stack, 3000, size=20_000)
     sent = 0

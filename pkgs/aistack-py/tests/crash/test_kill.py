@@ -16,7 +16,7 @@ from aistack.knowledge.vectors import Vectors
 from aistack.settings.schema import Settings
 from aistack.wiring import Stack, open_stack
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.repeats, pytest.mark.timeout(600)]
 
 KILLS = int(os.environ.get("AISTACK_KILLS", "50"))
 SEED = int(os.environ.get("AISTACK_SEED", "1"))

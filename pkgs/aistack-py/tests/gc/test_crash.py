@@ -16,7 +16,7 @@ from aistack.settings.schema import Settings
 from aistack.stores.qdrant import Qdrant
 from aistack.wiring import Stack, open_stack
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.repeats, pytest.mark.timeout(600)]
 
 
 STRIDE = int(os.environ.get("AISTACK_GC_CRASH_STRIDE", "2"))

@@ -36,7 +36,7 @@ from aistack.gc.plan import PlanFile
 from aistack.settings.schema import Settings, Weights
 from aistack.wiring import Stack, open_stack
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.repeats, pytest.mark.timeout(900)]
 
 T = TypeVar("T")
 

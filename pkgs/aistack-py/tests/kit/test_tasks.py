@@ -65,6 +65,7 @@ async def test_a_dropped_cancellation_is_heeded_late() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.repeats
 def test_a_task_that_asks_qdrant_for_ever_ends_at_once() -> None:
     """As the indexer does when a service is stopped. A process of its own: with a cancellation
     anyio drops the connection, unclosed, and pytest minds."""

@@ -105,6 +105,7 @@ def test_code_is_cut_between_definitions() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.repeats
 def test_time_is_linear_in_hostile_texts() -> None:
     hostile = ["\n" * 10**6, "# x\n" * 10**5, "```\n" * 10**5, "a " * 10**6, "x" * 10**6,
                " " * 10**6 + "x", "a." * 10**6, "# " + "h" * 10**6, "`" * 10**6,

@@ -245,9 +245,18 @@ async def test_without_a_redis_nothing_is_degraded() -> None:
     async with limiter_at(None, without_redis="deny") as (limiter, metrics):
         found = [await limiter.take("key:a", 10) for _ in range(6)]
         assert [d.allowed for d in found] == [True] * 5 + [False]
+        assert (await limiter.take("key:b", 10)).allowed, "each client has its own"
         assert not limiter.degraded
         assert sample(metrics, "aistack_rate_limiter_degraded") == 0
-        assert sample(metrics, "aidb_rate_limit_seconds_count") == 6
+        assert sample(metrics, "aidb_rate_limit_seconds_count") == 7
+        assert 0 < sample(metrics, "aidb_rate_limit_seconds_sum") < 7
+
+
+async def test_weights_count_in_redis_too(own_redis, secret) -> None:
+    async with limiter_at(own_redis.url, secret) as (limiter, _):
+        found = [await limiter.take("key:a", 10) for _ in range(6)]
+        assert [d.allowed for d in found] == [True] * 5 + [False]
+        assert not limiter.degraded
 
 
 async def test_a_client_may_have_rates_of_its_own() -> None:

@@ -11,7 +11,7 @@ import anyio
 import pytest
 from two_majors import Machine
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.repeats, pytest.mark.timeout(600)]
 
 # What stands in for the service manager: it starts the newer server, and stops either.
 SYSTEMCTL = """#!/bin/sh

@@ -26,7 +26,12 @@ from aistack.kit.logs import JsonFormatter
 from aistack.settings.schema import Screening, Settings, Validation
 from aistack.wiring import Stack, open_stack
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.usefixtures("no_files")]
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.slow,
+    pytest.mark.repeats,
+    pytest.mark.usefixtures("no_files"),
+]
 ATTACKS = [a["text"] for a in attacks()]
 DOCS = "/v1/collections/nixos_docs/documents"
 JSON_TYPES = ("application/json", "application/problem+json")

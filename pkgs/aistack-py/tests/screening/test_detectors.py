@@ -275,6 +275,7 @@ def seconds(text: str) -> float:
 
 @pytest.mark.parametrize("piece", ADVERSARIAL)
 @pytest.mark.slow
+@pytest.mark.repeats
 def test_twice_the_text_takes_twice_the_time(piece: str) -> None:
     full = (piece * ((1 << 20) // len(piece.encode()) + 1))[: 1 << 20]
     for _ in range(3):
