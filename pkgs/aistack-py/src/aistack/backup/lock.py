@@ -1,18 +1,17 @@
 """One job of backups at a time: a run, an expiry, a verification or a drill."""
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from aistack.errors import ConfigError, ConflictError
-from aistack.kit import process
+from aistack.errors import ConfigError
+from aistack.kit import flock, process
 
 
 @contextmanager
 def alone(state_dir: str) -> Iterator[None]:
-    """Hold the lock; the kernel frees it when its holder dies.
+    """Hold the lock.
 
     Raises:
         ConfigError: the folder cannot be written.
@@ -26,11 +25,5 @@ def alone(state_dir: str) -> Iterator[None]:
         process.give(folder / "job.lock", process.owner(folder))
     except OSError as exc:
         raise ConfigError(f"backup.state_dir: cannot write to {folder}: {exc.strerror}") from exc
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            raise ConflictError("another backup, verification or drill is at work") from exc
+    with flock.held(handle, "another backup, verification or drill is at work"):
         yield
-    finally:
-        os.close(handle)

@@ -1,17 +1,17 @@
 """One upgrade at a time."""
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from aistack.errors import ConfigError, ConflictError
+from aistack.errors import ConfigError
+from aistack.kit import flock
 
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Hold the folder of the data folders; the kernel lets it go when its holder dies.
+    """Hold the folder of the data folders.
 
     Raises:
         ConfigError: there is no such folder.
@@ -21,11 +21,5 @@ def alone(folder: Path) -> Iterator[None]:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as exc:
         raise ConfigError(f"postgres_upgrade.data_dir: {folder}: {exc.strerror}") from exc
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            raise ConflictError("another upgrade is at work") from exc
+    with flock.held(handle, "another upgrade is at work"):
         yield
-    finally:
-        os.close(handle)
