@@ -67,10 +67,12 @@
 
 
       def counted(component, least=1):
-          """The issue, when it was seen so often."""
+          """The issue, when it was seen so often, and its unit's next failure would be another event."""
           for _ in range(60):
               found = issues().get(component)
               if found and found["count"] >= least:
+                  recording = "systemctl list-units --state=activating --no-legend 'aistack-issue@*'"
+                  machine.wait_until_succeeds(f"test -z \"$({recording})\"")
                   return found
               machine.sleep(0.5)
           raise Exception(f"no {least} events of {component}: {issues()}")
@@ -155,7 +157,7 @@
           machine.succeed("systemctl stop postgresql.service")
           machine.fail("systemctl start aistack-broken.service")
           machine.wait_until_succeeds("test -n \"$(find /var/lib/aistack-issues -size +0 -name '*[0-9a-f].segment' -o -size +0 -name current)\"")
-          machine.wait_until_succeeds("! systemctl is-active 'aistack-issue@*'")
+          machine.wait_until_succeeds("test -z \"$(systemctl list-units --state=activating --no-legend 'aistack-issue@*')\"")
           machine.succeed("systemctl start postgresql.target")
           machine.succeed("systemctl start postgresql.service")
           machine.wait_for_unit("postgresql.service")
