@@ -1,6 +1,7 @@
 """What each tier takes and what it leaves, the original's traps among it."""
 
 import time
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -24,6 +25,7 @@ from stock import (
 from aistack.coordinator.model import COLLECTION
 from aistack.errors import UnavailableError
 from aistack.gc.rails import RefusedError
+from aistack.gc.tiers import orphans
 from aistack.knowledge.vectors import Vectors
 from aistack.settings.schema import Settings
 from aistack.wiring import Stack, open_stack
@@ -260,6 +262,36 @@ async def test_a_batch_that_is_tried_again_counts_once(
     assert await stack.vectors.present(index, [str(point.id)]) == set()
     (total,) = await rows(stack, "select value from gc_totals where label = 'orphan'")
     assert total["value"] == 1
+
+
+async def test_of_the_points_too_only_a_part_goes_at_once(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orphans, "_PAGE", 3)
+    at = int(time.time() - 7200)
+    async with open_stack(lenient(settings, max_fraction=0.25), index=False) as stack:
+        await put(stack)
+        await stack.indexer.drain()
+        index = await index_name(stack)
+        points = [
+            models.PointStruct(
+                id=str(uuid4()),
+                vector={"bm25": models.SparseVector(indices=[1], values=[1.0])},
+                payload={"document": str(uuid4()), "indexed_at": at},
+            )
+            for _ in range(10)
+        ]
+        await stack.qdrant.run(lambda c: c.upsert(index, points))
+        made, steps = await plan(stack)
+    report = made.tiers["orphans"]
+    # A quarter of twelve: the solution has two.
+    assert (report.points, report.held_back) == (3, 7)
+    told = {str(step.subject): step.evidence for step in steps}
+    documents = {point.id: (point.payload or {})["document"] for point in points}
+    assert len(told) == 3
+    for point, evidence in told.items():
+        when = datetime.fromtimestamp(at, UTC).isoformat()
+        assert evidence == {"document": documents[point], "indexed_at": when}
 
 
 async def test_what_the_index_lost_comes_back(settings: Settings) -> None:
