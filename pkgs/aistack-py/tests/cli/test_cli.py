@@ -41,6 +41,7 @@ def run(config: Path, *args: str, code: int = 0) -> str:
     return done.stdout if code == 0 else done.stderr
 
 
+@pytest.mark.timeout(300)
 def test_import_ask_and_rebuild(config: Path, tmp_path: Path) -> None:
     docs = tmp_path / "docs"
     docs.mkdir()

@@ -19,6 +19,7 @@ INSERT = (
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_from_plan_to_undo(config: Path, settings: Settings) -> None:
     config.write_text(config.read_text() + "[gc]\nmax_fraction = 0.7\n")
     run(config, "migrate")
