@@ -47,9 +47,9 @@ in
       drill = "${lib.getExe package} backup drill --repository local";
     in
     backups.functions
+    + import ./lib/metrics.nix
     + ''
       import json
-      import re
 
       aidb = "http://127.0.0.1:${toString aidb.port}"
       authorized = "-H \"Authorization: Bearer $(cat /var/lib/aistack-secrets/admin-key)\""
@@ -70,18 +70,6 @@ in
           if ended != result:
               print(machine.execute(f"journalctl -u aistack-backup{name} -n 40 -o cat --no-pager")[1])
           t.assertEqual(ended, result)
-
-
-      def metrics(right):
-          """What AIDB says of backups, as soon as that is right: it looks every 10 seconds."""
-          for _ in range(30):
-              text = machine.succeed(f"curl -sf {authorized} {aidb}/metrics")
-              lines = re.findall(r"(?m)^(\w*(?:backup|archive)\S*) (\S+)$", text)
-              found = {name: float(value) for name, value in lines}
-              if right(found):
-                  return found
-              machine.sleep(1)
-          raise Exception(f"the metrics stay wrong: {found}")
 
 
       def tells(metric, **expected):
@@ -206,7 +194,7 @@ in
 
       with subtest("the metrics tell of it, after a reboot too; a missed backup is made up"):
           for name in ("postgres_backup", "qdrant_backup", "aistack_backup_verify"):
-              before = metrics(tells(f"{name}_status", local=1, repository=1))
+              before = metrics(aidb, tells(f"{name}_status", local=1, repository=1))
           for name in ("postgres", "qdrant"):
               t.assertGreater(before[f"{name}_backup_last_success_timestamp"], 1.7e9)
           t.assertGreater(before["aistack_backup_drill_rto_seconds"], 0)
@@ -224,7 +212,7 @@ in
           t.assertEqual(machine.get_unit_property("aistack-backup.service", "Result"), "success")
           t.assertEqual(len(backup("list --repository local")[0]["physical"]), 4)
           made = "postgres_backup_last_success_timestamp"
-          after = metrics(lambda found: found.get(made, 0) > before[made])
+          after = metrics(aidb, lambda found: found.get(made, 0) > before[made])
           drilled = "aistack_backup_drill_last_success_timestamp"
           t.assertEqual(after[drilled], before[drilled])
 
@@ -282,7 +270,7 @@ in
               f" dd of={file} bs=1 seek=3000 conv=notrunc status=none"
           )
           job("-verify", "exit-code")
-          metrics(tells("aistack_backup_verify_status", local=0, repository=1))
+          metrics(aidb, tells("aistack_backup_verify_status", local=0, repository=1))
 
       with subtest("a drill that fails is a metric and an issue"):
           # More than a byte: it must be of something that the newest backup still needs.
@@ -297,7 +285,7 @@ in
           job("-drill", "exit-code")
           machine.succeed(f"rm -r {runtime}", "systemctl daemon-reload")
           t.assertIn("restore failed", journal("aistack-backup-drill"))
-          metrics(lambda found: found.get("aistack_backup_drill_status") == 0)
+          metrics(aidb, lambda found: found.get("aistack_backup_drill_status") == 0)
           machine.wait_until_succeeds("aistack issues list | grep aistack-backup-drill")
           machine.succeed(f"cat /root/whole > {file}")
           job("-verify")
@@ -306,9 +294,9 @@ in
           machine.succeed(f"mv {folder} {folder}.gone")
           job("", "exit-code")
           t.assertIn(folder, journal("aistack-backup"))
-          metrics(tells("postgres_backup_status", local=0))
+          metrics(aidb, tells("postgres_backup_status", local=0))
           machine.succeed(f"mv {folder}.gone {folder}")
           job("")
-          metrics(tells("postgres_backup_status", local=1))
+          metrics(aidb, tells("postgres_backup_status", local=1))
     '';
 }

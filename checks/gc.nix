@@ -29,9 +29,9 @@ in
     let
       inherit (nodes.machine.services.aistack) aidb coordinator;
     in
-    ''
+    import ./lib/metrics.nix
+    + ''
       import json
-      import re
       import shlex
 
       aidb = "http://127.0.0.1:${toString aidb.port}"
@@ -102,18 +102,6 @@ in
               )
           # Of the old ones the least valuable goes first.
           sql(f"update solutions set value = 0.2 where value = 0.1 and id <> '{ids['old']}'")
-
-
-      def metrics(right):
-          """What the coordinator says of garbage collection, as soon as that is right: it looks every 10 seconds."""
-          for _ in range(60):
-              text = machine.succeed(f"curl -sf {authorized} {coordinator}/metrics")
-              lines = re.findall(r"(?m)^(hybrid_gc_\S+) (\S+)$", text)
-              found = {name: float(value) for name, value in lines}
-              if right(found):
-                  return found
-              machine.sleep(0.5)
-          raise Exception(f"the metrics stay wrong: {found}")
 
 
       def collect(result="success"):
@@ -204,7 +192,7 @@ in
           t.assertEqual(status["last_run"]["id"], run)
 
       with subtest("the coordinator's metrics tell of it after the unit ended"):
-          found = metrics(lambda found: found.get('hybrid_gc_runs_total{result="ok"}') == 3)
+          found = metrics(coordinator, lambda found: found.get('hybrid_gc_runs_total{result="ok"}') == 3)
           t.assertEqual(found['hybrid_gc_solutions_deleted_total{reason="expired"}'], 1)
           t.assertEqual(found['hybrid_gc_solutions_deleted_total{reason="duplicate"}'], 0)
           t.assertEqual(found["hybrid_gc_trash_solutions"], 1)
@@ -226,7 +214,7 @@ in
           t.assertIn(made_up["result"], ("ok", "partial"))
           t.assertGreater(made_up["id"], run)
           ended = [f'hybrid_gc_runs_total{{result="{how}"}}' for how in ("ok", "partial")]
-          found = metrics(lambda found: sum(found.get(how, 0) for how in ended) == 4)
+          found = metrics(coordinator, lambda found: sum(found.get(how, 0) for how in ended) == 4)
           t.assertEqual(found['hybrid_gc_solutions_deleted_total{reason="expired"}'], 1)
           partial = found[ended[1]]
 
@@ -235,7 +223,7 @@ in
           t.assertEqual(gc(f"undo {run}")["restored"], 1)
           wait_until_served("old")
           t.assertEqual(gc(f"undo {run}")["restored"], 0)
-          metrics(lambda found: found.get("hybrid_gc_solutions_restored_total") == 1)
+          metrics(coordinator, lambda found: found.get("hybrid_gc_solutions_restored_total") == 1)
           # Its age begins anew: the next run takes another, or none.
           t.assertNotIn(ids["old"], [step["subject"] for step in gc("plan")["steps"]])
 
@@ -270,7 +258,7 @@ in
           machine.succeed("systemctl is-failed aistack-gc.service")
           t.assertEqual(gc("history")[0]["result"], "refused")
           machine.succeed("journalctl --no-pager -u aistack-gc | grep -F -- --force")
-          found = metrics(lambda found: found.get('hybrid_gc_runs_total{result="refused"}') == 1)
+          found = metrics(coordinator, lambda found: found.get('hybrid_gc_runs_total{result="refused"}') == 1)
           t.assertEqual(found['hybrid_gc_runs_total{result="partial"}'], partial + 1)
           t.assertEqual(found["hybrid_gc_solutions_deleted_total{reason=\"orphan\"}"], 0)
     '';

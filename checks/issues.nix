@@ -48,7 +48,8 @@
     let
       inherit (nodes.machine.services.aistack) aidb;
     in
-    ''
+    import ./lib/metrics.nix
+    + ''
       import json
 
       base = "http://127.0.0.1:${toString aidb.port}"
@@ -76,18 +77,6 @@
                   return found
               machine.sleep(0.5)
           raise Exception(f"no {least} events of {component}: {issues()}")
-
-
-      def metrics(right):
-          """What AIDB says, by name, as soon as that is right: it looks every 10 seconds."""
-          for _ in range(60):
-              text = machine.succeed(f"curl -sf {authorized} {base}/metrics")
-              lines = [line for line in text.splitlines() if not line.startswith("#")]
-              found = {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
-              if right(found):
-                  return found
-              machine.sleep(0.5)
-          raise Exception(f"the metrics stay wrong: {found}")
 
 
       machine.wait_for_unit("aistack-aidb.service")
@@ -167,7 +156,7 @@
           machine.wait_for_unit("aistack-aidb.service")
           machine.wait_until_succeeds(f"curl -sf {base}/health/ready")
           active = "aidb_active_issues{category=\"reliability\",severity=\"high\"}"
-          found = metrics(lambda found: found.get(active, 0) >= 2 and found.get("aistack_issues_regressed_total") == 2)
+          found = metrics(base, lambda found: found.get(active, 0) >= 2 and found.get("aistack_issues_regressed_total") == 2)
           t.assertEqual(found["aistack_issues_spool_bytes"], 0)
 
       with subtest("the spool is for the services alone"):

@@ -25,6 +25,7 @@ from aistack.backup.pgbackrest import PgBackRest
 from aistack.backup.restic import Restic
 from aistack.backup.run import DUMP
 from aistack.backup.store import Memory
+from aistack.embedded.cluster import Cluster
 from aistack.embedded.postgres import find_binaries
 from aistack.errors import AistackError, NotFoundError, UnavailableError
 from aistack.kit import process
@@ -290,11 +291,10 @@ def _rows(tables: list[Any]) -> int:
 
 def _clear(folder: Path) -> None:
     """What a killed drill left, its server included."""
-    pid = folder / "data" / "postmaster.pid"
-    if pid.exists():
-        line: list[str | Path] = [find_binaries() / "pg_ctl", "stop", "-m", "immediate", "-D"]
+    cluster = Cluster(folder / "data")
+    if (cluster.data / "postmaster.pid").exists():
         try:
-            process.run([*line, folder / "data"], _HOUR_S, process.owner(folder / "data"))
+            cluster.stop("immediate")
         except UnavailableError:
             log.info("the scratch server of a killed drill is gone already")
     shutil.rmtree(folder, ignore_errors=True)

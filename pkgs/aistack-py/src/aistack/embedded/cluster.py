@@ -22,6 +22,8 @@ _START_S = 3600
 _LOOK_S = 0.1
 _LOG_LINES = 5
 _SUMMARIES_SINCE = 17
+Stop = Literal["fast", "immediate"]
+"""How a server ends: after a checkpoint, or at once, to recover at its next start."""
 _NO_SERVER = {3, 4}
 """What pg_ctl status ends with where none runs: there could be one, or it is no data folder."""
 
@@ -89,7 +91,7 @@ class Cluster:
         settings: Mapping[str, str],
         dsn: str,
         environment: Mapping[str, str] | None = None,
-        stop: Literal["fast", "immediate"] = "fast",
+        stop: Stop = "fast",
     ) -> Iterator[str]:
         """Run its server until the block ends; it answers by a socket of ours alone.
 
@@ -117,7 +119,7 @@ class Cluster:
             alone = secluded(folder, self.user) | {"archive_mode": "off", **settings}
             options = shlex.join(f"--{name}={value}" for name, value in alone.items())
             log = folder / "log"
-            resources.callback(self._stop, stop)
+            resources.callback(self._end, stop)
             try:
                 process.run(
                     [*command, "start", "-t", str(_START_S), "-l", log, "-o", options],
@@ -129,9 +131,17 @@ class Cluster:
                 raise UnavailableError(last_words(log) or exc.detail) from exc
             yield found
 
-    def _stop(self, mode: str) -> None:
+    def stop(self, mode: Stop) -> None:
+        """End its server, and wait for that.
+
+        Raises:
+            UnavailableError: it did not run, or does not end.
+        """
+        self.run("pg_ctl", "-w", "-D", self.data, "stop", "-m", mode, timeout_s=_START_S)
+
+    def _end(self, mode: Stop) -> None:
         with contextlib.suppress(UnavailableError):  # it did not run
-            self.run("pg_ctl", "-w", "-D", self.data, "stop", "-m", mode, timeout_s=_START_S)
+            self.stop(mode)
 
 
 def secluded(folder: Path, user: process.User | None) -> dict[str, str]:

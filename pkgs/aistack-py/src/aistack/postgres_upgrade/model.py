@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from aistack.errors import ConflictError
-from aistack.kit import process
+from aistack.kit import disk, process
 
 Method = Literal["pg_upgrade", "dump"]
 """``pg_upgrade`` takes over the files of the tables, ``dump`` writes them anew."""
@@ -80,7 +80,7 @@ def write(data: Path, record: Record, user: process.User | None) -> None:
     save(new, msgspec.json.encode(record))
     process.give(new, user)
     new.replace(data / RECORD)
-    sync(data)
+    disk.sync(data)
 
 
 def save(path: Path, content: bytes) -> None:
@@ -89,12 +89,3 @@ def save(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def sync(folder: Path) -> None:
-    """Make what was renamed in a folder outlast a power loss."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

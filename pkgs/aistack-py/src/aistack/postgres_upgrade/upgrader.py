@@ -25,7 +25,7 @@ import psycopg
 from aistack.backup.restore import Units
 from aistack.embedded.cluster import Cluster
 from aistack.errors import AistackError, ConflictError, UnavailableError
-from aistack.kit import process
+from aistack.kit import disk, process
 from aistack.postgres_upgrade import carry, model, picture
 from aistack.postgres_upgrade.model import Plan, Record
 from aistack.postgres_upgrade.picture import Origin, Picture
@@ -89,9 +89,10 @@ class Upgrader:
             if time.monotonic() > until:
                 raise UnavailableError(f"processes of a killed run do not end in {self._work}")
             time.sleep(_LOOK_S)
-        for cluster, mode in ((self._staged, "immediate"), (self._old, "fast")):
-            if cluster.lives():
-                cluster.run("pg_ctl", "-w", "-D", cluster.data, "stop", "-m", mode)
+        if self._staged.lives():
+            self._staged.stop("immediate")
+        if self._old.lives():
+            self._old.stop("fast")
 
     def look(self, plan: Plan) -> None:
         """Ask pg_upgrade whether it would do it, in a folder of its own; the old server may run.
@@ -245,9 +246,9 @@ class Upgrader:
         self._say(f"PostgreSQL {record.to_version} takes its place")
         if self._old.version is not None:
             self._old.data.rename(self.kept(record))
-            model.sync(self._old.data.parent)
+            disk.sync(self._old.data.parent)
         self._staged.data.rename(self._new.data)
-        model.sync(self._new.data.parent)
+        disk.sync(self._new.data.parent)
         try:
             self.start()
         except UnavailableError as exc:
@@ -264,7 +265,7 @@ class Upgrader:
         # Killed between these, it is what `resume` knows, and what the module's guard does.
         self._new.data.rename(self._staged.data)
         self.kept(record).rename(self._old.data)
-        model.sync(self._old.data.parent)
+        disk.sync(self._old.data.parent)
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         self._staged.data.rename(self._new.data.with_name(f"{self._new.data.name}.failed-{stamp}"))
         shutil.rmtree(self._work)

@@ -15,7 +15,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from aistack.errors import AistackError, UnavailableError
 from aistack.health.certificate import share_left
-from aistack.tls.folder import sync, write
+from aistack.kit.disk import sync
+from aistack.tls.folder import write
 from aistack.tls.pair import Pair, parse
 
 log = logging.getLogger(__name__)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from aistack.errors import UnavailableError
+from aistack.kit.disk import sync
 from aistack.tls.pair import Pair, parse
 
 Link = Literal["live", "next", "previous"]
@@ -133,15 +134,6 @@ def write(path: Path, content: bytes, mode: int) -> None:
         file.flush()
         os.fsync(handle)
         os.fchmod(handle, mode)
-
-
-def sync(folder: Path) -> None:
-    """Bring a folder's names to the disk."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager
