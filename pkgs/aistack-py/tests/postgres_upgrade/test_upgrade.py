@@ -13,7 +13,7 @@ from aistack.errors import ConfigError, ConflictError, NotFoundError, Unavailabl
 from aistack.postgres_upgrade import carry, picture
 from aistack.postgres_upgrade.model import Plan
 from aistack.postgres_upgrade.picture import Database, Origin, Picture
-from aistack.postgres_upgrade.plan import clusters
+from aistack.postgres_upgrade.plan import clusters, newer
 from aistack.postgres_upgrade.upgrader import Upgrader
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -201,6 +201,8 @@ async def test_versions_that_do_not_fit_are_told(machine: Machine) -> None:
         clusters(backwards)
     with pytest.raises(ConfigError, match=r"services\.aistack\.postgresql\.upgradeFrom"):
         clusters(type(own)())
+    with pytest.raises(ConfigError, match=r"postgres_upgrade\.data_dir"):
+        newer(type(own)())
     elsewhere = msgspec.structs.replace(own, data_dir="/elsewhere/99")
     with pytest.raises(ConfigError, match="do not lie in one folder"):
         clusters(elsewhere)

@@ -12,13 +12,12 @@ from aistack.backup.restore import Systemd
 from aistack.cli import exits
 from aistack.cli.context import command, config_file, json_option, settings_of
 from aistack.cli.render import as_json, say, table
-from aistack.embedded.cluster import Cluster
 from aistack.errors import AistackError, ConflictError, NotFoundError
 from aistack.kit import process
 from aistack.postgres_upgrade import backups, model
 from aistack.postgres_upgrade.lock import alone
 from aistack.postgres_upgrade.model import Method, Plan, Record, Transfer
-from aistack.postgres_upgrade.plan import clusters, plan
+from aistack.postgres_upgrade.plan import clusters, newer, plan
 from aistack.postgres_upgrade.upgrader import Upgrader
 from aistack.settings.schema import Settings
 
@@ -110,9 +109,7 @@ async def upgrade(
 async def finish(ctx: click.Context, without_backup: bool, dry_run: bool) -> None:
     """Delete the older data folder, which an upgrade kept: after that there is no way back."""
     settings = settings_of(ctx)
-    new = Cluster(
-        Path(settings.postgres_upgrade.data_dir), Path(settings.postgres_upgrade.programs)
-    )
+    new = newer(settings.postgres_upgrade)
     with alone(new.data.parent):
         record = model.read(new.data)
         kept = new.data.with_name(record.kept) if record else None

@@ -26,10 +26,7 @@ def clusters(settings: PostgresUpgrade) -> tuple[Cluster, Cluster]:
             "postgres_upgrade.from_programs is not set: name the older PostgreSQL"
             " (services.aistack.postgresql.upgradeFrom)"
         )
-    if not settings.data_dir or not settings.programs:
-        raise ConfigError("postgres_upgrade.data_dir and .programs are not set: upgrade to what?")
-    old = Cluster(Path(settings.from_data_dir), Path(settings.from_programs))
-    new = Cluster(Path(settings.data_dir), Path(settings.programs))
+    old, new = Cluster(Path(settings.from_data_dir), Path(settings.from_programs)), newer(settings)
     if old.data.parent != new.data.parent:
         raise ConfigError(
             f"postgres_upgrade.from_data_dir ({old.data}) and .data_dir ({new.data}) do not lie in"
@@ -42,6 +39,20 @@ def clusters(settings: PostgresUpgrade) -> tuple[Cluster, Cluster]:
             " services.aistack.postgresql.upgradeFrom to the one that made the database"
         )
     return old, new
+
+
+def newer(settings: PostgresUpgrade) -> Cluster:
+    """The newer one, which also outlives the settings of the older.
+
+    Raises:
+        ConfigError: it is not said which that is.
+    """
+    if not settings.data_dir or not settings.programs:
+        raise ConfigError(
+            "postgres_upgrade.data_dir and .programs are not set: name the PostgreSQL of this host"
+            " (services.aistack.postgresql.createLocally)"
+        )
+    return Cluster(Path(settings.data_dir), Path(settings.programs))
 
 
 def plan(
