@@ -35,7 +35,8 @@ import psycopg
 from aistack.backup import places
 from aistack.backup.pgbackrest import PgBackRest
 from aistack.backup.restic import Restic
-from aistack.embedded.postgres import EmbeddedPostgres, find_binaries
+from aistack.embedded.postgres import EmbeddedPostgres
+from aistack.embedded.programs import find_binaries
 from aistack.kit import process
 from aistack.migrations.runner import migrate
 from aistack.settings.schema import Backup, Repository

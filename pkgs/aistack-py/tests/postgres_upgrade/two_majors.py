@@ -11,7 +11,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from aistack.embedded.cluster import Cluster
-from aistack.embedded.postgres import server_major
+from aistack.embedded.programs import server_major
 from aistack.kit import process
 from aistack.migrations.runner import migrate
 from aistack.postgres_upgrade.model import Plan

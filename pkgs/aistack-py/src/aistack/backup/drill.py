@@ -26,7 +26,7 @@ from aistack.backup.restic import Restic
 from aistack.backup.run import DUMP
 from aistack.backup.store import Memory
 from aistack.embedded.cluster import Cluster
-from aistack.embedded.postgres import find_binaries
+from aistack.embedded.programs import find_binaries
 from aistack.errors import AistackError, NotFoundError, UnavailableError
 from aistack.kit import process
 from aistack.settings.schema import Settings

@@ -15,7 +15,7 @@ from aistack.backup.pgbackrest import PgBackRest
 from aistack.backup.restic import Restic
 from aistack.backup.target import Choice
 from aistack.embedded.cluster import Cluster
-from aistack.embedded.postgres import find_binaries, server_major
+from aistack.embedded.programs import find_binaries, server_major
 from aistack.errors import AistackError, ConfigError, ConflictError, NotFoundError, UnavailableError
 from aistack.kit import process
 from aistack.settings.schema import Backup

@@ -33,7 +33,7 @@ from aistack.backup.model import (
 from aistack.backup.pgbackrest import PgBackRest
 from aistack.backup.restic import Restic
 from aistack.backup.store import Memory
-from aistack.embedded.postgres import find_binaries
+from aistack.embedded.programs import find_binaries
 from aistack.errors import AistackError, ConfigError, UnavailableError
 from aistack.kit import process
 from aistack.settings.schema import Settings

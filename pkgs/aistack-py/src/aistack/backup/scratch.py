@@ -10,8 +10,9 @@ from pathlib import Path
 import msgspec
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from aistack.embedded.cluster import Cluster, last_words, without_wal
-from aistack.embedded.postgres import server_major
+from aistack.embedded.cluster import Cluster
+from aistack.embedded.private import last_words, serving, without_wal
+from aistack.embedded.programs import server_major
 from aistack.errors import UnavailableError
 from aistack.kit import process
 from aistack.settings.schema import Qdrant
@@ -49,7 +50,7 @@ def postgres(data: Path, dsn: str, environment: dict[str, str]) -> Iterator[str]
         dbname=str(names.get("dbname") or "postgres"), user=str(names.get("user") or "postgres")
     )
     with contextlib.ExitStack() as resources:
-        server = Cluster(data).serving(settings, who, environment, "immediate")
+        server = serving(Cluster(data), settings, who, environment, "immediate")
         try:
             found = resources.enter_context(server)
         except UnavailableError as exc:

@@ -11,7 +11,7 @@ from aistack.backup import scratch
 from aistack.backup.pgbackrest import PgBackRest
 from aistack.backup.restore import Restored
 from aistack.backup.target import Choice
-from aistack.embedded.postgres import find_binaries
+from aistack.embedded.programs import find_binaries
 from aistack.kit import process
 from aistack.settings.schema import Backup
 

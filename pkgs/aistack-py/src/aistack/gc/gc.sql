@@ -39,14 +39,18 @@ select p.id from unnest(%(ids)s::uuid[]) p (id)
 where not exists (select from chunks c where c.id = p.id)
 
 -- name: indexed_documents
+-- Of the next documents the passages that the index should have; empty where it need not yet. The
+-- inner page has no condition whose share the planner could misjudge: for a few rows it would sort
+-- the whole table, page for page.
 select d.id, array(select c.id from chunks c
-                   where c.document_id = d.id and c.revision = d.revision) as chunks
-from documents d
-where d.collection = %(collection)s and d.indexed_revision = d.revision
-  and d.updated_at < %(before)s and d.id > %(after)s
-  and not exists (select from outbox o
-                  where o.generation = %(generation)s and o.document_id = d.id)
-order by d.id limit %(limit)s
+                   where d.due and c.document_id = d.id and c.revision = d.revision
+                     and not exists (select from outbox o
+                                     where o.generation = %(generation)s
+                                       and o.document_id = d.id)) as chunks
+from (select id, revision, indexed_revision = revision and updated_at < %(before)s as due
+      from documents where collection = %(collection)s and id > %(after)s
+      order by id limit %(limit)s) d
+order by d.id
 
 -- name: without_document
 select id from solutions where deleted_at is null and document_id is null and id > %(after)s
@@ -63,16 +67,20 @@ select coalesce(vector_model, '') as model, coalesce(octet_length(question_vecto
 from solutions where deleted_at is null group by 1, 2 order by 1, 2
 
 -- name: sketched
--- The solutions of one kind, with what similarity is told by.
-select id, value, pinned, created_at, coalesce(last_used_at, created_at) as used_at,
+-- The next solutions, and of those of one kind what similarity is told by. They come in pages of
+-- all kinds: what a kind's share is the planner cannot know, and it would sort the whole table,
+-- page for page.
+select id, ours, value, pinned, created_at, coalesce(last_used_at, created_at) as used_at,
        (%(since)s::timestamptz is null or created_at >= %(since)s) as new,
-       question_vector, answer_vector,
-       case when question_vector is null then question end as question,
-       case when question_vector is null then answer end as answer
-from solutions
-where deleted_at is null and coalesce(vector_model, '') = %(model)s
-  and coalesce(octet_length(question_vector), 0) = %(bytes)s and id > %(after)s
-order by id limit %(limit)s
+       case when ours then question_vector end as question_vector,
+       case when ours then answer_vector end as answer_vector,
+       case when ours and question_vector is null then question end as question,
+       case when ours and question_vector is null then answer end as answer
+from (select *, coalesce(vector_model, '') = %(model)s
+                and coalesce(octet_length(question_vector), 0) = %(bytes)s as ours
+      from solutions where deleted_at is null and id > %(after)s
+      order by id limit %(limit)s) page
+order by id
 
 -- name: compared
 select id, value, updated_at, last_used_at, pinned, question, answer, vector_model,

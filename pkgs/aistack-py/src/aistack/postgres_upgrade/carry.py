@@ -8,7 +8,8 @@ from pathlib import Path
 
 from psycopg.conninfo import make_conninfo
 
-from aistack.embedded.cluster import Cluster, secluded
+from aistack.embedded.cluster import Cluster
+from aistack.embedded.private import secluded, serving
 from aistack.errors import UnavailableError
 from aistack.kit import process
 from aistack.postgres_upgrade.model import Transfer
@@ -111,7 +112,7 @@ def dump(
     programs, user = new.programs, new.user
     who = make_conninfo(user=origin.superuser, dbname="postgres")
     more = preloading(preload)
-    with old.serving(QUIET | more, who) as source, new.serving(more, who) as target:
+    with serving(old, QUIET | more, who) as source, serving(new, more, who) as target:
         globals_ = process.run(
             [programs / "pg_dumpall", "--globals-only", f"--dbname={source}"], _LONG_S, user
         )

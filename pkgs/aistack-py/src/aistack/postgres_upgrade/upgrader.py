@@ -24,6 +24,7 @@ import psycopg
 
 from aistack.backup.restore import Units
 from aistack.embedded.cluster import Cluster
+from aistack.embedded.private import serving
 from aistack.errors import AistackError, ConflictError, UnavailableError
 from aistack.kit import disk, process
 from aistack.postgres_upgrade import carry, model, picture
@@ -108,7 +109,7 @@ class Upgrader:
             if self._old.lives():
                 like = picture.origin(self._old, self._own.dsn)
             else:
-                with self._old.serving(self._quiet, self._own.dsn) as dsn:
+                with serving(self._old, self._quiet, self._own.dsn) as dsn:
                     like = picture.origin(self._old, dsn)
             carry.make(self._old, staged, like)
             if plan.method == "pg_upgrade":
@@ -187,7 +188,7 @@ class Upgrader:
         shutil.rmtree(self._work, ignore_errors=True)
         self._prepare(self._work)
         self._say(f"counts and digests of all tables of PostgreSQL {plan.from_version}")
-        with self._old.serving(self._quiet, self._own.dsn) as dsn:
+        with serving(self._old, self._quiet, self._own.dsn) as dsn:
             like = picture.origin(self._old, dsn)
             before = await picture.take(dsn)
         model.save(self._work / _BEFORE, msgspec.json.encode(before))
@@ -223,7 +224,7 @@ class Upgrader:
         """The same record, when the newer cluster holds what the older one held."""
         before = msgspec.json.decode((self._work / _BEFORE).read_bytes(), type=Picture)
         more = carry.preloading(self._own.preload)
-        with self._staged.serving(more, self._own.dsn) as dsn:
+        with serving(self._staged, more, self._own.dsn) as dsn:
             self._say(f"comparing them with PostgreSQL {record.to_version}")
             after = await picture.take(dsn)
             if found := picture.differences(before, after):

@@ -9,7 +9,7 @@ import click
 from aistack.backup import index, reconcile
 from aistack.backup.catalogue import restored_record
 from aistack.backup.restic import Restic
-from aistack.cli.backup.shared import administrator
+from aistack.cli.backup.database import administrator
 from aistack.cli.context import command, settings_of
 from aistack.cli.render import say
 from aistack.errors import AistackError, NotFoundError, UnavailableError

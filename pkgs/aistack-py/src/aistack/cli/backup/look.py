@@ -10,11 +10,8 @@ from aistack.backup.model import RunRecord
 from aistack.backup.status import Status, look
 from aistack.backup.store import Memory
 from aistack.cli import exits
-from aistack.cli.backup.shared import (
-    administrator,
-    read_all,
-    repository_option,
-)
+from aistack.cli.backup.database import administrator
+from aistack.cli.backup.shared import read_all, repository_option
 from aistack.cli.context import command, json_option, settings_of
 from aistack.cli.render import as_json, say, table
 from aistack.errors import NotFoundError

@@ -9,15 +9,9 @@ from aistack.backup.lock import alone
 from aistack.backup.model import RunReport
 from aistack.backup.run import Kind, Runner
 from aistack.cli import exits
+from aistack.cli.backup.database import administrator, noted
 from aistack.cli.backup.look import show_plans
-from aistack.cli.backup.shared import (
-    administrator,
-    expire_all,
-    names_of,
-    noted,
-    read_all,
-    repository_option,
-)
+from aistack.cli.backup.shared import expire_all, names_of, read_all, repository_option
 from aistack.cli.context import command, json_option, settings_of
 from aistack.cli.render import as_json, say, table
 from aistack.jobs.ledger import Ledger

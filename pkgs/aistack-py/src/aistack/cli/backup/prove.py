@@ -10,7 +10,8 @@ from aistack.backup.lock import alone
 from aistack.backup.store import Memory
 from aistack.backup.wal import SEGMENT_BYTES
 from aistack.cli import exits
-from aistack.cli.backup.shared import administrator, names_of, noted, repository_option
+from aistack.cli.backup.database import administrator, noted
+from aistack.cli.backup.shared import names_of, repository_option
 from aistack.cli.context import command, json_option, settings_of
 from aistack.cli.render import as_json, say, table
 from aistack.jobs.ledger import Ledger

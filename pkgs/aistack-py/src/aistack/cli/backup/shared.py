@@ -1,53 +1,21 @@
-"""What the commands of backups share: the database as its superuser, and the repositories."""
+"""What the commands of backups share: which repositories are meant, and what they hold."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 
 import click
-import msgspec
 
 from aistack.backup import catalogue, expire as expiry, places
 from aistack.backup.model import Contents
 from aistack.cli.render import say
 from aistack.errors import NotFoundError, UnavailableError
-from aistack.jobs.ledger import Job, Ledger, Run
 from aistack.settings.schema import Settings
-from aistack.stores.postgres import Postgres
 
 repository_option = click.option(
     "--repository", "-r", help="One of backup.repositories [default: all, or the first]."
 )
-
-
-@asynccontextmanager
-async def administrator(settings: Settings) -> AsyncIterator[Postgres]:
-    """The database as its superuser."""
-    own = msgspec.structs.replace(
-        settings.postgres, dsn=settings.backup.dsn, password_file=None, pool_min=0, pool_max=2
-    )
-    postgres = Postgres(own)
-    await postgres.open()
-    try:
-        yield postgres
-    finally:
-        await postgres.close()
-
-
-@asynccontextmanager
-async def noted(settings: Settings, job: Job) -> AsyncIterator[tuple[Run, Postgres | None]]:
-    """A run in the ledger, where the database answers: repositories are read without it, too."""
-    async with administrator(settings) as postgres:
-        try:
-            await postgres.ping()
-        except UnavailableError as exc:
-            say(f"{exc.detail}: what is found is not recorded")
-            yield Run(), None
-            return
-        async with Ledger(postgres).run(job) as run:
-            yield run, postgres
 
 
 def names_of(settings: Settings, repository: str | None) -> list[str]:

@@ -6,7 +6,8 @@ are compared by them, those without by their terms.
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from contextlib import aclosing
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from aistack.coordinator.trash import Seen
 from aistack.gc.context import Context
 from aistack.gc.model import Step, TierReport
 from aistack.gc.sketches import Floats, Sketcher, Sketches, pairs
+from aistack.kit.ahead import ahead
 from aistack.knowledge.terms import term_id, terms
 from aistack.stores.sqlfile import load_queries
 
@@ -145,24 +147,23 @@ async def _rows(
 
 async def _read(context: Context, kind: Row) -> _Sketched | None:
     """Sketch all solutions of a kind, page by page; None where there is no pair."""
-    values: Row = kind | {"after": UUID(int=0), "limit": _PAGE}
     sketcher: Sketcher | None = None
     sketches: list[Sketches] = []
     ranks: list[NDArray[np.float64]] = []
     new: list[NDArray[np.bool_]] = []
     ids = bytearray()
-    while rows := await context.postgres.fetch(_QUERIES["sketched"], values, binary=True):
-        values["after"] = rows[-1]["id"]
-        rows = [row for row in rows if row["id"] not in context.gone]
-        if not rows:
-            continue
-        vectors = await asyncio.to_thread(_vectors, rows)
-        if sketcher is None:
-            sketcher = await asyncio.to_thread(Sketcher, vectors, context.seed)
-        sketches.append(await asyncio.to_thread(sketcher.sketch, vectors))
-        ranks.append(np.array([_rank(row) for row in rows]))
-        new.append(np.array([row["new"] for row in rows]))
-        ids += b"".join(row["id"].bytes for row in rows)
+    async with aclosing(ahead(_pages(context, kind))) as pages:
+        async for page in pages:
+            rows = [row for row in page if row["ours"] and row["id"] not in context.gone]
+            if not rows:
+                continue
+            vectors = await asyncio.to_thread(_vectors, rows)
+            if sketcher is None:
+                sketcher = await asyncio.to_thread(Sketcher, vectors, context.seed)
+            sketches.append(await asyncio.to_thread(sketcher.sketch, vectors))
+            ranks.append(np.array([_rank(row) for row in rows]))
+            new.append(np.array([row["new"] for row in rows]))
+            ids += b"".join(row["id"].bytes for row in rows)
     if sketcher is None or len(ids) < 2 * _ID_BYTES:
         return None
     rank = np.concatenate(ranks)
@@ -172,6 +173,14 @@ async def _read(context: Context, kind: Row) -> _Sketched | None:
     return _Sketched(
         raw, np.concatenate(sketches)[order], np.concatenate(new)[order], sketcher.differing(least)
     )
+
+
+async def _pages(context: Context, kind: Row) -> AsyncGenerator[list[Row], None]:
+    """All solutions, by their ids."""
+    values: Row = kind | {"after": UUID(int=0), "limit": _PAGE}
+    while rows := await context.postgres.fetch(_QUERIES["sketched"], values, binary=True):
+        yield rows
+        values["after"] = rows[-1]["id"]
 
 
 def _rank(row: Row) -> tuple[float, ...]:

@@ -4,7 +4,8 @@ A point without a passage goes. A passage without a point is indexed again, and 
 without a document: PostgreSQL is the source of truth.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -15,6 +16,7 @@ from aistack.coordinator.model import COLLECTION
 from aistack.errors import UnavailableError
 from aistack.gc.context import Context, most
 from aistack.gc.model import Step, TierReport
+from aistack.kit.ahead import ahead
 from aistack.knowledge.vectors import Found
 from aistack.stores.sqlfile import load_queries
 
@@ -55,38 +57,65 @@ async def _points(context: Context, report: TierReport, generation: Row) -> Asyn
     index = generation["index_name"]
     total = await context.vectors.count(index)
     newest = (context.now - timedelta(seconds=context.settings.grace_s)).timestamp()
+    async with aclosing(ahead(_scanned(context, index))) as pages:
+        async for points in pages:
+            ours = {p.id: p for p in points if _known(p)}
+            report.foreign += len(points) - len(ours)
+            old = {i: p for i, p in ours.items() if (p.indexed_at or 0) < newest}
+            values = {
+                "ids": list(old),
+                "documents": [p.document for p in old.values()],
+                "generation": generation["id"],
+            }
+            for row in await context.postgres.fetch(_QUERIES["without_passage"], values):
+                point = old[str(row["id"])]
+                if report.points >= most(total, context.settings.max_fraction):
+                    report.held_back += 1
+                    continue
+                report.points += 1
+                at = datetime.fromtimestamp(point.indexed_at or 0, UTC)
+                yield Step(
+                    tier="orphans",
+                    action="drop_point",
+                    subject=row["id"],
+                    reason="orphan",
+                    evidence={"document": point.document, "indexed_at": at.isoformat()},
+                    index=index,
+                )
+
+
+async def _scanned(context: Context, index: str) -> AsyncGenerator[list[Found], None]:
     after: int | str | None = None
     while True:
         points, after = await context.vectors.scan(index, after, _PAGE)
-        ours = {p.id: p for p in points if _known(p)}
-        report.foreign += len(points) - len(ours)
-        old = {i: p for i, p in ours.items() if (p.indexed_at or 0) < newest}
-        values = {
-            "ids": list(old),
-            "documents": [p.document for p in old.values()],
-            "generation": generation["id"],
-        }
-        for row in await context.postgres.fetch(_QUERIES["without_passage"], values):
-            point = old[str(row["id"])]
-            if report.points >= most(total, context.settings.max_fraction):
-                report.held_back += 1
-                continue
-            report.points += 1
-            at = datetime.fromtimestamp(point.indexed_at or 0, UTC)
-            yield Step(
-                tier="orphans",
-                action="drop_point",
-                subject=row["id"],
-                reason="orphan",
-                evidence={"document": point.document, "indexed_at": at.isoformat()},
-                index=index,
-            )
+        yield points
         if after is None:
             return
 
 
 async def _documents(context: Context, report: TierReport, generation: Row) -> AsyncIterator[Step]:
     """Documents with a passage that the index should have, and has not."""
+    async with aclosing(ahead(_indexed(context, generation))) as pages:
+        async for rows in pages:
+            wanted = [str(chunk) for row in rows for chunk in row["chunks"]]
+            there: set[str] = set()
+            for start in range(0, len(wanted), _PAGE):
+                batch = wanted[start : start + _PAGE]
+                there |= await context.vectors.present(generation["index_name"], batch)
+            for row in rows:
+                missing = [chunk for chunk in row["chunks"] if str(chunk) not in there]
+                if missing:
+                    report.reindexed += 1
+                    yield Step(
+                        tier="orphans",
+                        action="reindex_document",
+                        subject=row["id"],
+                        reason="not_indexed",
+                        evidence={"missing": len(missing), "passages": len(row["chunks"])},
+                    )
+
+
+async def _indexed(context: Context, generation: Row) -> AsyncGenerator[list[Row], None]:
     values: Row = {
         "collection": COLLECTION,
         "generation": generation["id"],
@@ -95,22 +124,7 @@ async def _documents(context: Context, report: TierReport, generation: Row) -> A
         "limit": _PAGE // 2,
     }
     while rows := await context.postgres.fetch(_QUERIES["indexed_documents"], values):
-        wanted = [str(chunk) for row in rows for chunk in row["chunks"]]
-        there: set[str] = set()
-        for start in range(0, len(wanted), _PAGE):
-            batch = wanted[start : start + _PAGE]
-            there |= await context.vectors.present(generation["index_name"], batch)
-        for row in rows:
-            missing = [chunk for chunk in row["chunks"] if str(chunk) not in there]
-            if missing:
-                report.reindexed += 1
-                yield Step(
-                    tier="orphans",
-                    action="reindex_document",
-                    subject=row["id"],
-                    reason="not_indexed",
-                    evidence={"missing": len(missing), "passages": len(row["chunks"])},
-                )
+        yield rows
         values["after"] = rows[-1]["id"]
 
 
