@@ -10,6 +10,10 @@ bare     a Starlette route that decodes the same typed question by msgspec and a
 guarded  the app of `create_app`, whose search is replaced by one that makes the real checks of a
          question (size, characters, screening, cursor, metrics) and answers that page
 
+Then the same with the real search behind it, over our docs in qdrant-client's local mode: once the
+search alone, without any guard, and once all of it with limits in Redis. 32 clients ask as fast as
+they are answered, and then at a pace of `PACE` of what the search alone can do.
+
 The log goes to a file. The load comes from a process of its own, whose own time a request is told,
 for it shares the processors with the servers. All cases take turns within a round, so that a noisy
 machine hurts all; differences are those of a round, and their median is told. The processor time
@@ -26,6 +30,7 @@ import json
 import logging
 import os
 import random
+import shutil
 import socket
 import statistics
 import subprocess
@@ -70,6 +75,10 @@ from aistack.settings.schema import RateLimits, Redis, Settings
 from aistack.wiring import Stack, open_stack
 
 CORPUS = Path(__file__).parent.parent / "tests" / "corpus"
+DOCS = Path(__file__).parents[3] / "docs"
+PACE = 0.4
+PACED_S = 5.0
+"""Length of a paced turn: so few requests need a longer one for their slowest hundredth."""
 PLENTY = 100_000_000
 """A rate that no load reaches."""
 REMEMBERED = 1000
@@ -155,6 +164,7 @@ def measure(folder: Path, dsn: str, url: str, args: argparse.Namespace) -> dict[
         cases["before"] = {"config": str(config), "source": str(args.before)}
         cases["before, Redis"] = {"config": str(with_redis), "source": str(args.before)}
     whole = list(cases)
+    cases |= searching(folder, with_redis.read_text("utf-8"))
     parts = {} if args.no_parts else GUARDS
     cases |= {f"without {what}": {"config": str(config), "off": off} for what, off in parts.items()}
     plan = [
@@ -165,6 +175,10 @@ def measure(folder: Path, dsn: str, url: str, args: argparse.Namespace) -> dict[
     if parts:
         names = ["bare", "guarded", *(f"without {what}" for what in parts)]
         plan.append({"cases": names, "clients": 32, "size": SHORT})
+    plan += [
+        {"cases": ["search", "guarded search"], "clients": 32, "size": SHORT, "pace": pace}
+        for pace in (None, PACE)
+    ]
     with ExitStack() as servers:
         for name, case in cases.items():
             case["port"] = serving.free_port()
@@ -198,6 +212,18 @@ async def prepare(config: Path) -> str:
             name="guards", scopes=["read"], per_minute=PLENTY, per_hour=PLENTY
         )
         return made.key
+
+
+def searching(folder: Path, text: str) -> dict[str, dict[str, Any]]:
+    """The cases with the real search; each has an index of its own, which one process may open."""
+    found = {}
+    for name, off in (("search", "all"), ("guarded search", "")):
+        config = folder / f"{name}.toml"
+        config.write_text(f"{text}[qdrant]\npath = {json.dumps(str(folder / name))}\n", "utf-8")
+        found[name] = {"config": str(config), "off": off, "searches": True}
+    asyncio.run(serving.prepare(Path(found["search"]["config"]), DOCS, 1000))
+    shutil.copytree(folder / "search", folder / "guarded search")
+    return found
 
 
 def questions() -> dict[str, list[str]]:
@@ -269,7 +295,7 @@ async def serve(case: dict[str, Any]) -> None:
     settings = load(Path(case["config"]))
     logs.set_up(settings.log.level, settings.log.format)
     async with open_stack(settings, index=False) as stack:
-        app = guarded_app(stack, case.get("off", ""))
+        app = guarded_app(stack, case.get("off", ""), searches=case.get("searches", False))
         async with app.router.lifespan_context(app):
             await listen(app, settings, case["port"])
 
@@ -318,13 +344,19 @@ class As:
         await self.app(scope, receive, send)
 
 
-def guarded_app(stack: Stack, off: str) -> Starlette:
-    """The real app, but for the search itself and for what is off."""
+def guarded_app(stack: Stack, off: str, *, searches: bool) -> Starlette:
+    """The real app, but for what is off, and for the search itself unless it ``searches``."""
     if off == "screening":
         stack.search._screen.question = lambda _text: None  # type: ignore[method-assign]  # noqa: SLF001
     if off == "line":
         logging.getLogger("aistack.access_log").setLevel(logging.WARNING)
-    search = StaticSearch(stack, checks=off not in ("checks", "all"))
+    checks = off not in ("checks", "all")
+    if searches:
+        search: Any = stack.search
+        if not checks:
+            search._checked = lambda _, query: (query.query, 0)  # noqa: SLF001
+    else:
+        search = StaticSearch(stack, checks=checks)
     app = create_app(dataclasses.replace(stack, search=search))
     kept: list[Middleware] = []
     for item in app.user_middleware:
@@ -353,22 +385,27 @@ async def generate_load(spec: dict[str, Any]) -> list[dict[str, list[dict[str, f
     out = []
     for step in spec["plan"]:
         found: dict[str, list[dict[str, float]]] = {name: [] for name in step["cases"]}
+        pace = None
+        if step.get("pace"):  # of what the last step found
+            pace = step["pace"] * statistics.median(f["per_s"] for f in out[-1][step["cases"][0]])
         for number in range(spec["rounds"]):
             first = number % len(step["cases"])
             for name in step["cases"][first:] + step["cases"][:first]:
                 pid, way = spec["cases"][name]["pid"], asked[name, step["size"]]
+                if pace is not None:
+                    way = way | {"seconds": PACED_S}
                 # Since its last turn the server has forgotten the key: all clients at once would
                 # begin with a look-up, and the slowest hundredth would be these.
                 await serving.one_round(way | {"seconds": 0.05}, 1)
                 before, own = processor_s(pid), time.process_time()
-                times = await serving.one_round(way, step["clients"])
+                times = await serving.one_round(way, step["clients"], pace)
                 used, own = processor_s(pid) - before, time.process_time() - own
                 times.sort()
                 found[name].append(
                     {
                         "p50_ms": times[len(times) // 2] * 1000,
                         "p99_ms": times[int(len(times) * 0.99)] * 1000,
-                        "per_s": len(times) / spec["seconds"],
+                        "per_s": len(times) / way["seconds"],
                         "server_us": used / len(times) * 1e6,
                         "load_us": own / len(times) * 1e6,
                     }
@@ -387,7 +424,7 @@ def summary(step: dict[str, Any], found: dict[str, list[dict[str, float]]]) -> d
     rows = {}
     for name, rounds in found.items():
         row = {figure: median([one[figure] for one in rounds]) for figure in rounds[0]}
-        pairs = list(zip(rounds, found["bare"], strict=True))
+        pairs = list(zip(rounds, next(iter(found.values())), strict=True))
         for figure in ("p50_ms", "p99_ms", "server_us"):
             row[f"more_{figure}"] = median([a[figure] - b[figure] for a, b in pairs])
         for figure in ("per_s", "server_us"):
@@ -396,7 +433,12 @@ def summary(step: dict[str, Any], found: dict[str, list[dict[str, float]]]) -> d
             saved = zip(found["guarded"], rounds, strict=True)
             row["saved_us"] = median([a["server_us"] - b["server_us"] for a, b in saved])
         rows[name] = row
-    return {"clients": step["clients"], "size": step["size"], "rows": rows}
+    return {
+        "clients": step["clients"],
+        "size": step["size"],
+        "pace": step.get("pace"),
+        "rows": rows,
+    }
 
 
 def median(values: list[float]) -> float:
@@ -443,13 +485,14 @@ async def memory(config: Path, url: str) -> dict[str, float]:
 def table(result: dict[str, Any]) -> str:
     """The figures as Markdown."""
     lines = [f"load average at the end {result['load_average']:.1f}"]
-    *whole, parts = result["load"]
-    if not any(name.startswith("without") for name in parts["rows"]):
-        whole.append(parts)
-    for step in whole:
+    in_parts = [any(name.startswith("without") for name in s["rows"]) for s in result["load"]]
+    for step, parts in zip(result["load"], in_parts, strict=True):
+        if parts:
+            continue
+        pace = f", at {step['pace']} of what the first can do" if step["pace"] else ""
         lines += [
             "",
-            f"{step['clients']} clients, questions of {step['size']}",
+            f"{step['clients']} clients, questions of {step['size']}{pace}",
             "",
             "| case | p50 ms | p99 ms | requests/s | us a request | p50 more | p99 more "
             "| us more | ratio requests/s | ratio us | load generator us |",
@@ -462,11 +505,14 @@ def table(result: dict[str, Any]) -> str:
                 f"| {f['more_server_us']:.1f} | {f['ratio_per_s']:.2f} "
                 f"| {1 / f['ratio_server_us']:.2f} | {f['load_us']:.1f} |"
             )
-    if parts not in whole:
-        lines += ["", "| without | us saved a request |", "|---|--:|"]
-        for name, f in parts["rows"].items():
-            if name.startswith("without "):
-                lines.append(f"| {name.removeprefix('without ')} | {f['saved_us']:.1f} |")
+    for step, parts in zip(result["load"], in_parts, strict=True):
+        if parts:
+            lines += ["", "| without | us saved a request |", "|---|--:|"]
+            lines += [
+                f"| {name.removeprefix('without ')} | {f['saved_us']:.1f} |"
+                for name, f in step["rows"].items()
+                if name.startswith("without ")
+            ]
     used = result["memory"]
     lines += [
         "",

@@ -136,26 +136,42 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-async def one_round(spec: dict[str, Any], clients: int) -> list[float]:
-    """Seconds of each request that ``clients`` make one after another for a time.
+async def one_round(spec: dict[str, Any], clients: int, per_s: float | None = None) -> list[float]:
+    """Seconds of each request of ``clients`` for a time.
 
-    ``spec`` has the port, a key, the questions and the seconds.
+    Args:
+        spec: has the port, a key, the questions and the seconds.
+        clients: how many ask at once.
+        per_s: requests a second of all together, at even distances whatever the answers take; what
+            comes late for that counts from when it was due. None: each asks again as soon as it is
+            answered.
     """
     chance = random.Random()  # noqa: S311 - not secret
     waiting: list[str] = []
     taken: list[float] = []
 
-    async def client(ask: Ask, end: float) -> None:
-        while (begun := time.perf_counter()) < end:
-            if not waiting:
-                waiting.extend(chance.sample(spec["questions"], len(spec["questions"])))
-            await ask(waiting.pop())
-            taken.append(time.perf_counter() - begun)
+    async def one(ask: Ask, due: float) -> None:
+        if not waiting:
+            waiting.extend(chance.sample(spec["questions"], len(spec["questions"])))
+        await ask(waiting.pop())
+        taken.append(time.perf_counter() - due)
+
+    async def client(number: int, ask: Ask, begin: float) -> None:
+        end = begin + spec["seconds"]
+        if per_s is None:
+            while (due := time.perf_counter()) < end:
+                await one(ask, due)
+            return
+        due = begin + number / per_s
+        while due < end:
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            await one(ask, due)
+            due += clients / per_s
 
     # Connections of the round's own: the server closes those that lie idle during another's.
     async with _asking(spec, clients) as asks:
-        end = time.perf_counter() + spec["seconds"]
-        await asyncio.gather(*(client(ask, end) for ask in asks))
+        begin = time.perf_counter()
+        await asyncio.gather(*(client(n, ask, begin) for n, ask in enumerate(asks)))
     return taken
 
 
