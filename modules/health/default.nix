@@ -8,9 +8,13 @@
 let
   cfg = config.services.aistack;
   own = cfg.health;
-  base = import ../lib/stack-unit.nix { inherit config lib pkgs; } {
-    name = "health";
-  };
+  # It looks, and starts nothing: a database that was stopped on purpose stays so.
+  base =
+    removeAttrs (import ../lib/stack-unit.nix { inherit config lib pkgs; } { name = "health"; })
+      [
+        "after"
+        "wants"
+      ];
 in
 {
   options.services.aistack.health = {

@@ -80,6 +80,11 @@ in
       unitConfig.RequiresMountsFor = database.dataDir;
       enableStrictShellChecks = true;
       script = ''
+        if [[ -e ${database.dataDir}.restoring ]]; then
+          echo "a restore is under way, or was not finished ($(< ${database.dataDir}.restoring)): run" \
+            "aistack restore --in-place again. To start what is there: rm ${database.dataDir}.restoring" >&2
+          exit 1
+        fi
         [[ ! -e ${database.dataDir}/PG_VERSION ]] || exit 0
         for beside in ${folder}/*.upgrading ${folder}/*/PG_VERSION; do
           [[ -e $beside ]] || continue

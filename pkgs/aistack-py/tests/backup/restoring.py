@@ -26,6 +26,8 @@ class Switch:
         self._host.stop()
 
     def start_server(self) -> None:
+        # On NixOS it would not start.
+        assert not under_way(self._host).exists()
         # A server that recovers is not waited for, as with systemctl --no-block.
         try:
             self._host.start()
@@ -34,6 +36,12 @@ class Switch:
 
     def start_users(self) -> None:
         self.users = True
+
+
+def under_way(host: Host) -> Path:
+    """What says that the database is being replaced."""
+    data = Path(host.settings.backup.data_dir)
+    return data.with_name(f"{data.name}.restoring")
 
 
 def choice(host: Host, wanted: Target, repository: str = "local") -> Choice:

@@ -1,5 +1,7 @@
 """The ways back: to a second, to a position, to a run; beside the database or in its place."""
 
+import re
+import shutil
 import subprocess
 import time
 from datetime import UTC, datetime, timedelta
@@ -8,9 +10,10 @@ from pathlib import Path
 import psycopg
 import pytest
 from backup_host import Host
-from restoring import Switch, choice, note, notes, now, save
+from restoring import Switch, choice, note, notes, now, save, under_way
 
 from aistack.backup import catalogue, restore
+from aistack.backup.pgbackrest import PgBackRest
 from aistack.backup.restore import Restorer
 from aistack.backup.table import dump_table
 from aistack.backup.target import Target, target
@@ -78,6 +81,56 @@ def test_a_restore_that_fails_puts_the_old_database_back(
         )
     assert switch.users
     assert host.sql("select id from notes order by id") == [(1,), (2,), (10,)]
+
+
+def test_nothing_may_start_the_server_before_all_is_in_place(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(host)
+    told = []
+
+    def restored(*_: object, **__: object) -> None:
+        told.append(under_way(host).read_text("utf-8"))
+        raise UnavailableError("the repository is away")
+
+    monkeypatch.setattr(PgBackRest, "restore", restored)
+    with pytest.raises(UnavailableError, match="the repository is away"):
+        Restorer(host.settings.backup, Switch(host)).in_place(
+            choice(host, Target()), sure=True, index=None
+        )
+    assert re.fullmatch(r"the database as it was before is in /.*\.before-\d{8}T\d{6}Z\n", told[0])
+    assert not under_way(host).exists()
+
+
+def test_what_a_killed_restore_left_is_replaced_by_the_next(host: Host) -> None:
+    save(host)
+    host.stop()
+    data = Path(host.settings.backup.data_dir)
+    under_way(host).write_text("the database as it was before is in ...\n")
+    shutil.rmtree(data / "global")
+    done = Restorer(host.settings.backup, Switch(host)).in_place(
+        choice(host, Target()), sure=True, index=None
+    )
+    assert done.kept_aside is not None
+    assert not under_way(host).exists()
+    assert host.sql("select count(*) from notes") == [(2,)]
+
+
+def test_units_that_do_not_stop_are_all_started_again(host: Host) -> None:
+    class Stuck(Switch):
+        def stop(self) -> None:
+            super().stop()
+            raise UnavailableError("systemctl did not end within 900 s")
+
+    save(host)
+    switch = Stuck(host)
+    with pytest.raises(UnavailableError, match="did not end"):
+        Restorer(host.settings.backup, switch).in_place(
+            choice(host, Target()), sure=True, index=None
+        )
+    assert switch.users
+    assert not under_way(host).exists()
+    assert host.sql("select count(*) from notes") == [(2,)]
 
 
 def test_a_live_database_is_left_alone_unless_asked_twice(host: Host) -> None:

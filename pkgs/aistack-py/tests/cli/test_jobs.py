@@ -72,6 +72,19 @@ def test_a_dry_run_names_and_changes_nothing(
     assert "no such collection: none" in run(config, "reindex", "--dry-run", "mine", "none", code=5)
 
 
+def test_an_import_of_nothing_is_told(config: Path, settings: Settings, tmp_path: Path) -> None:
+    outside, docs = tmp_path / "outside", tmp_path / "docs"
+    outside.mkdir()
+    docs.mkdir()
+    (outside / "a.md").write_text("# A\n\ntext")
+    (docs / "a.md").symlink_to(outside / "a.md")
+    (docs / "more").symlink_to(outside)
+    run(config, "migrate")
+    said = run(config, "ingest", "-c", "mine", str(docs), code=5)
+    assert f"no file to import in {docs}: hidden ones, pictures and links that lead out" in said
+    assert ledger(settings)[-1][1] == "failed"
+
+
 def test_a_dry_run_without_a_schema_says_so(empty_dsn: str, tmp_path: Path) -> None:
     empty = bad(tmp_path, f"[postgres]\ndsn = {json.dumps(empty_dsn)}\n")
     assert "run aistack migrate" in run(empty, "reindex", "--dry-run", code=75)

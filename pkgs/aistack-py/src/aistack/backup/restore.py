@@ -149,7 +149,7 @@ class Restorer:
 
         What uses the database is stopped until all is in place. The old data folder is moved aside.
         It comes back by itself where the restored server does not answer; killed half-way, it lies
-        beside the data folder.
+        beside the data folder, and a file FOLDER.restoring says where.
 
         Args:
             choice: what to restore.
@@ -191,13 +191,18 @@ class Restorer:
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         aside = data.with_name(f"{data.name}.before-{stamp}")
         user = process.owner(data) or process.owner(data.parent)
+        # A timer's unit may start the server at any moment: on NixOS it does not while this is
+        # there. Killed, we leave it, and nobody takes half a database for a whole one.
+        under_way = _under_way(data)
+        under_way.write_text(f"the database as it was before is in {aside}\n", "utf-8")
         self._say("stopping what uses the database")
-        self._units.stop()
-        if Cluster(data).lives():
+        try:
+            self._stop(data)
+        except BaseException:
+            under_way.unlink()
+            self._units.start_server()
             self._units.start_users()
-            raise ConflictError(
-                f"PostgreSQL still runs in {data}: name its unit last in backup.units"
-            )
+            raise
         start = time.monotonic()
         if data.exists():
             data.rename(aside)
@@ -209,6 +214,7 @@ class Restorer:
                 choice.repository, choice.backup.label, self._target(choice), archiving=True
             )
             self._say("starting it; it fetches the WAL that it needs")
+            under_way.unlink()
             self._units.start_server()
             self._await(data, user)
         except BaseException as exc:
@@ -227,6 +233,13 @@ class Restorer:
             kept_aside=str(aside) if aside.exists() else None,
         )
 
+    def _stop(self, data: Path) -> None:
+        self._units.stop()
+        if Cluster(data).lives():
+            raise ConflictError(
+                f"PostgreSQL still runs in {data}: name its unit last in backup.units"
+            )
+
     def _put_back(self, data: Path, aside: Path, stamp: str) -> None:
         self._say("that failed: putting the old database back")
         self._units.stop()
@@ -234,6 +247,7 @@ class Restorer:
             data.rename(data.with_name(f"{data.name}.failed-{stamp}"))
         if aside.exists():
             aside.rename(data)
+        _under_way(data).unlink(missing_ok=True)
         self._units.start_server()
         self._units.start_users()
 
@@ -267,6 +281,11 @@ class Restorer:
                     ) from exc
             time.sleep(_LOOK_S)
         raise UnavailableError("the restored PostgreSQL does not end its recovery")
+
+
+def _under_way(data: Path) -> Path:
+    """What stands beside a data folder while it is replaced; the NixOS module looks for it."""
+    return data.with_name(f"{data.name}.restoring")
 
 
 def bring_index(config: Path, choice: Choice, user: process.User | None) -> str:

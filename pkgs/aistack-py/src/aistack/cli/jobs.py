@@ -49,6 +49,7 @@ async def ingest(
     """Import files and folders; files that have not changed are passed over.
 
     What cannot be read, is empty, binary or too large is named, skipped, and gives exit code 3.
+    Where there is no file at all the exit code is 5.
     """
     settings = settings_of(ctx)
     async with (
@@ -57,6 +58,12 @@ async def ingest(
     ):
         run.detail["collection"] = collection
         results = await import_paths(stack, list(paths), collection, project)
+        if not results:
+            named = ", ".join(map(str, paths))
+            raise NotFoundError(
+                f"no file to import in {named}: hidden ones, pictures and links that lead out of"
+                " the folder are passed over"
+            )
         run.detail |= counts(results)
         if not no_wait:
             await wait_for_index(stack, collection)
