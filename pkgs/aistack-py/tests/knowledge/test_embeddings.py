@@ -286,6 +286,57 @@ async def test_a_refused_text_is_told_and_only_its_document_waits(
         assert [h.path for h in found.hits] == ["b.md"]
 
 
+def long_text(passages: int, poison: int | None = None) -> str:
+    """A document of so many passages, one of which a test may let the endpoint refuse."""
+    word = {number: "poison" if number == poison else "pasta" for number in range(passages)}
+    return "\n".join(f"# Part {n}\n\n" + f"{word[n]} {n} " * 120 + "\n" for n in range(passages))
+
+
+async def test_vectors_that_were_made_before_a_fault_are_not_asked_for_again(
+    settings: Settings, endpoint: tuple[Endpoint, str]
+) -> None:
+    one, url = endpoint
+    embeddings = structs.replace(with_embeddings(settings, url).embeddings, batch_size=2)
+    async with open_stack(structs.replace(settings, embeddings=embeddings), index=False) as stack:
+        await stack.indexer.drain()
+        await put(stack, "a.md", long_text(7))
+
+        async def fail_at_last(_texts: list[str]) -> Response | None:
+            return JSONResponse({}, 401) if len(one.asked) > 4 else None
+
+        one.behave = fail_at_last
+        with pytest.raises(UnavailableError, match="answers 401"):
+            await stack.indexer.drain()
+        assert len(one.asked) == 6
+        one.behave, before = None, set(one.asked[:4])
+        one.asked.clear()
+        await stack.indexer.drain()
+        assert len(one.asked) == 3
+        assert not before & set(one.asked)
+        assert await stack.indexer.backlog() == (0, 0)
+
+
+async def test_a_refused_text_lets_the_rest_of_its_document_be_paid_for_once(
+    settings: Settings, endpoint: tuple[Endpoint, str]
+) -> None:
+    one, url = endpoint
+    embeddings = structs.replace(with_embeddings(settings, url).embeddings, batch_size=1)
+
+    async def refuse(texts: list[str]) -> Response | None:
+        return JSONResponse({}, 400) if any("poison" in text for text in texts) else None
+
+    async with open_stack(structs.replace(settings, embeddings=embeddings), index=False) as stack:
+        one.behave = refuse
+        await put(stack, "a.md", long_text(5, poison=4))
+        await stack.indexer.drain()
+        assert await stack.indexer.backlog() == (1, 1)
+        one.asked.clear()
+        async with stack.postgres.read() as conn:
+            await conn.execute("update outbox set not_before = now()")
+        await stack.indexer.drain()
+        assert [text.count("poison") > 0 for text in one.asked] == [True]
+
+
 @asynccontextmanager
 async def of_http(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
     """The app as a client with a key sees it."""

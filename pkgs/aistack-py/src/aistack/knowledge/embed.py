@@ -84,6 +84,11 @@ class Embedder:
         """The configured length of vectors; None without an endpoint."""
         return self._settings.dimension if self.enabled else None
 
+    @property
+    def batch_size(self) -> int:
+        """Texts in one request: who asks for more at once gets all of their vectors or none."""
+        return self._settings.batch_size
+
     async def open(self) -> None:
         """Make the HTTP client."""
         s = self._settings
@@ -125,7 +130,7 @@ class Embedder:
             InvalidError: the endpoint refuses a text, or gives it a vector without direction.
             UnavailableError: no answer, or none that can be used; `MissetError` names settings.
         """
-        size, out = self._settings.batch_size, []
+        size, out = self.batch_size, []
         for start in range(0, len(texts), size):
             batch = texts[start : start + size]
             out += await self._ask(batch, timeout_s=self._settings.timeout_s)

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from aistack.errors import AistackError, ConfigError, UnavailableError
 from aistack.knowledge import bm25, vectors
-from aistack.knowledge.embed import Embedder, Vector, pack, text_hash, unpack
+from aistack.knowledge.embed import Embedder, pack, text_hash
 from aistack.knowledge.generations import Generation, Generations
 from aistack.knowledge.terms import terms
 from aistack.monitoring.metrics import Metrics
@@ -224,8 +224,12 @@ class Indexer:
             values = row | {"id": row["document_id"], "error": error[:500]}
             await conn.execute(_QUERIES["failed"], values)
 
-    async def _embeddings(self, generation: Generation, texts: list[str]) -> list[Vector] | None:
-        """A vector a text from the cache or the endpoint; None for a lexical generation."""
+    async def _embeddings(self, generation: Generation, texts: list[str]) -> list[bytes] | None:
+        """A packed vector a text from the cache or the endpoint; None for a lexical generation.
+
+        Each request's vectors are kept before the next one is sent: what fails later, be it for a
+        single text, never pays for them again.
+        """
         model = generation.model
         if model is None:
             return None
@@ -235,19 +239,26 @@ class Indexer:
                 f"{self._embedder.model or 'none'}; run aistack reindex {generation.collection}"
             )
         hashes = [text_hash(model, text) for text in texts]
-        async with self._postgres.read() as conn:
-            values = {"model": model, "hashes": hashes}
-            rows = await (await conn.execute(_QUERIES["cached_embeddings"], values)).fetchall()
-        known = {bytes(row["text_hash"]): unpack(bytes(row["vector"])) for row in rows}
-        missing = {h: t for h, t in zip(hashes, texts, strict=True) if h not in known}
-        made = await self._embedder.passages(list(missing.values())) if missing else []
-        fresh = dict(zip(missing, made, strict=True))
-        async with self._postgres.transaction() as conn:
-            for digest, vector in fresh.items():
-                entry = {"model": model, "hash": digest, "vector": pack(vector)}
-                await conn.execute(_QUERIES["keep_embedding"], entry)
-        known |= fresh
+        values = {"model": model, "hashes": hashes}
+        rows = await self._postgres.fetch(_QUERIES["cached_embeddings"], values, binary=True)
+        known = {bytes(row["text_hash"]): bytes(row["vector"]) for row in rows}
+        missing = [
+            (h, t) for h, t in dict(zip(hashes, texts, strict=True)).items() if h not in known
+        ]
+        size = self._embedder.batch_size
+        for start in range(0, len(missing), size):
+            some = missing[start : start + size]
+            made = await self._embedder.passages([text for _, text in some])
+            fresh = {h: pack(vector) for (h, _), vector in zip(some, made, strict=True)}
+            await self._keep(model, fresh)
+            known |= fresh
         return [known[digest] for digest in hashes]
+
+    async def _keep(self, model: str, fresh: dict[bytes, bytes]) -> None:
+        async with self._postgres.transaction() as conn:
+            for digest, packed in fresh.items():
+                entry = {"model": model, "hash": digest, "vector": packed}
+                await conn.execute(_QUERIES["keep_embedding"], entry)
 
 
 def _text(document: Row, chunk: Row) -> str:

@@ -11,7 +11,7 @@ from qdrant_client.http.exceptions import UnexpectedResponse
 
 from aistack.errors import UnavailableError
 from aistack.knowledge.bm25 import SparseVector
-from aistack.knowledge.embed import Vector
+from aistack.knowledge.embed import Vector, unpack
 from aistack.knowledge.fuse import WINDOWS
 from aistack.knowledge.model import Filter
 from aistack.stores.qdrant import Qdrant
@@ -39,7 +39,8 @@ class Point(Struct, frozen=True):
 
     id: str
     lexical: SparseVector
-    dense: Vector | None
+    dense: bytes | None
+    """Packed: as lists of numbers the vectors of a batch would take 8 times the memory."""
     payload: dict[str, Any]
 
 
@@ -266,5 +267,5 @@ def _struct(point: Point) -> models.PointStruct:
         "bm25": models.SparseVector(indices=point.lexical.indices, values=point.lexical.values)
     }
     if point.dense is not None:
-        vector["dense"] = point.dense
+        vector["dense"] = unpack(point.dense)
     return models.PointStruct(id=point.id, vector=vector, payload=point.payload)
