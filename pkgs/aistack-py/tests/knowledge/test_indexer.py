@@ -1,9 +1,14 @@
+import asyncio
+import math
+
 import pytest
 
 from aistack.access.model import LOCAL_OPERATOR
+from aistack.knowledge import indexer
 from aistack.knowledge.model import NewDocument, Query
 from aistack.knowledge.vectors import Vectors
-from aistack.wiring import Stack
+from aistack.settings.schema import Settings
+from aistack.wiring import Stack, open_stack
 
 pytestmark = pytest.mark.anyio
 
@@ -64,6 +69,54 @@ async def test_a_rebuild_swaps_when_complete_and_keeps_what_is_written_meanwhile
     assert len(await found(stack, "alpha")) == 6
     assert not await Vectors(stack.qdrant).exists(before.index_name)
     assert await points_and_chunks(stack) == (6, 6)
+
+
+class Told:
+    """The gauge of what waits, which remembers all that it was told."""
+
+    def __init__(self) -> None:
+        self.values: list[int] = []
+
+    def set(self, value: int) -> None:
+        self.values.append(value)
+
+
+async def test_a_backlog_is_not_counted_again_for_each_batch(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stack.indexer.drain()
+    for number in range(10):
+        await put(stack, f"{number}.md", f"text {number}")
+    told = Told()
+    monkeypatch.setattr(stack.indexer, "_counted", -math.inf)
+    monkeypatch.setattr(stack.indexer._metrics, "pending", told)
+    monkeypatch.setattr(indexer, "_BATCH", 1)
+    monkeypatch.setattr(indexer, "_COUNT_S", 60.0)
+    await stack.indexer.drain()
+    assert told.values == [10, 0]
+    for number in range(3):
+        await put(stack, f"{number}.md", f"other text {number}")
+    monkeypatch.setattr(indexer, "_COUNT_S", 0.0)
+    await stack.indexer.drain()
+    assert told.values[2:] == [3, 2, 1, 0, 0]
+
+
+async def test_an_idle_indexer_tells_how_much_waits(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexer, "_POLL_S", 0.1)
+    monkeypatch.setattr(indexer, "_COUNT_S", 60.0)
+    async with open_stack(settings, index=True) as stack:
+        told = Told()
+        monkeypatch.setattr(stack.indexer._metrics, "pending", told)
+        await put(stack, "a.md", "some text")
+        async with asyncio.timeout(30):
+            while await stack.indexer.backlog() != (0, 0):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        told.values.clear()
+        async with asyncio.timeout(10):
+            while told.values[-1:] != [0]:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
 
 
 async def test_only_one_indexer_works_at_a_time(stack: Stack) -> None:

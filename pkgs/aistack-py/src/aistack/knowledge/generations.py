@@ -74,7 +74,7 @@ class Generations:
         """Make a built generation the live one, if nothing is due for it any more."""
         values = {"collection": generation.collection, "id": generation.id}
         async with self._postgres.transaction(whole=True) as conn:
-            # Writers share this row: none can slip in between the count and the swap.
+            # Writers share this row: none can slip in between the look and the swap.
             await conn.execute(_QUERIES["own_collection"], {"name": generation.collection})
             due = await conn.execute(_QUERIES["waiting"], {"generation": generation.id})
             row = await due.fetchone()

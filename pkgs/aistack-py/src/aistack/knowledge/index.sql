@@ -88,7 +88,7 @@ from outbox o join generations g on g.id = o.generation
 where %(collection)s::text is null or g.collection = %(collection)s
 
 -- name: waiting
-select count(*) as pending from outbox where generation = %(generation)s
+select exists (select from outbox where generation = %(generation)s) as pending
 
 -- name: cached_embeddings
 select text_hash, vector from embeddings where model = %(model)s and text_hash = any(%(hashes)s)

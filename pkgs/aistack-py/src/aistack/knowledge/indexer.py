@@ -7,6 +7,8 @@ document visible: what was killed before is simply done again, and a point writt
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -29,6 +31,8 @@ _BATCH = 32
 """Documents a round: a kill repeats at most this many."""
 _POLL_S = 2.0
 """A NOTIFY can be lost with its connection; polling finds what it announced."""
+_COUNT_S = 5.0
+"""How often the backlog is counted while there is one: the count takes as long as it is."""
 _LONGEST_PAUSE_S = 60.0
 """What an endpoint asks us to wait is heeded up to this: other stores may be well by then."""
 
@@ -51,6 +55,8 @@ class Indexer:
         self._embedder = embedder
         self._generations = generations
         self._metrics = metrics
+        self._counted = -math.inf
+        """When the backlog was counted last, by the monotonic clock."""
 
     async def run(self) -> None:
         """Work until cancelled; errors are counted, logged and waited out."""
@@ -97,15 +103,20 @@ class Indexer:
             await conn.execute(_QUERIES["listen"])
             await self._repair()
             while True:
+                await self._count(every_s=_COUNT_S)
                 worked = await self._round()
                 if worked:
                     continue
                 if not forever:
+                    await self._count(every_s=0)
                     # Closing the connection frees it too, but at a time of the server's choosing.
                     await conn.execute(_QUERIES["release_lock"], {"lock": _LOCK})
                     return True
+                idle = True
                 async for _ in conn.notifies(timeout=_POLL_S, stop_after=1):
-                    pass
+                    idle = False
+                if idle:
+                    await self._count(every_s=0)
                 await self._repair()
 
     async def _repair(self) -> None:
@@ -132,12 +143,19 @@ class Indexer:
                 worked = await self._advance(generation) or worked
             except UnavailableError as exc:
                 away = exc  # the next generation may do without what is away: it may be lexical
-        async with self._postgres.read() as conn:
-            row = await (await conn.execute(_QUERIES["backlog"])).fetchone()
-        self._metrics.pending.set(row["pending"] if row else 0)
         if away is not None and not worked:
             raise away
         return worked
+
+    async def _count(self, *, every_s: float) -> None:
+        """Tell the metrics how much waits, unless they were told less than so many seconds ago."""
+        now = time.monotonic()
+        if now - self._counted < every_s:
+            return
+        self._counted = now
+        async with self._postgres.read() as conn:
+            row = await (await conn.execute(_QUERIES["backlog"])).fetchone()
+        self._metrics.pending.set(row["pending"] if row else 0)
 
     async def _advance(self, generation: Generation) -> bool:
         """One batch, or one step of its life; whether there was anything to do."""
