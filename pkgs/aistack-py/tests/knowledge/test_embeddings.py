@@ -11,6 +11,7 @@ import httpx
 import msgspec
 import pytest
 import uvicorn
+from index_lock import lose_lock
 from msgspec import structs
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -21,6 +22,7 @@ from aistack.access.model import LOCAL_OPERATOR
 from aistack.api.app import create_app
 from aistack.errors import ConflictError, UnavailableError
 from aistack.knowledge.model import NewDocument, Query
+from aistack.knowledge.vectors import Vectors
 from aistack.settings.schema import Embeddings, Settings
 from aistack.wiring import Stack, open_stack
 
@@ -284,6 +286,29 @@ async def test_a_refused_text_is_told_and_only_its_document_waits(
             LOCAL_OPERATOR, Query(query="pasta", collection="nixos_docs")
         )
         assert [h.path for h in found.hits] == ["b.md"]
+
+
+async def test_a_lock_that_is_lost_while_the_endpoint_works_ends_the_round_with_nothing_written(
+    settings: Settings, endpoint: tuple[Endpoint, str]
+) -> None:
+    one, url = endpoint
+    async with open_stack(with_embeddings(settings, url), index=False) as stack:
+        await stack.indexer.drain()
+        await put(stack, "a.md", "cook pasta")
+        live = next(g for g in await stack.generations.all() if g.collection == "nixos_docs")
+
+        async def lose(_texts: list[str]) -> None:
+            await lose_lock(stack.postgres)
+
+        one.behave = lose
+        with pytest.raises(UnavailableError, match="lock is gone"):
+            await stack.indexer.drain()
+        assert await Vectors(stack.qdrant).count(live.index_name) == 0
+        assert await stack.indexer.backlog() == (1, 0)
+        one.behave = None
+        await stack.indexer.drain()
+        assert await Vectors(stack.qdrant).count(live.index_name) == 1
+        assert await stack.indexer.backlog() == (0, 0)
 
 
 def long_text(passages: int, poison: int | None = None) -> str:

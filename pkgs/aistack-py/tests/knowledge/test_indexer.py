@@ -1,12 +1,15 @@
 import asyncio
 import math
+from collections.abc import Sequence
 
 import pytest
+from index_lock import LOCK, lose_lock
 
 from aistack.access.model import LOCAL_OPERATOR
+from aistack.errors import UnavailableError
 from aistack.knowledge import indexer
 from aistack.knowledge.model import NewDocument, Query
-from aistack.knowledge.vectors import Vectors
+from aistack.knowledge.vectors import Point, Vectors
 from aistack.settings.schema import Settings
 from aistack.wiring import Stack, open_stack
 
@@ -121,6 +124,29 @@ async def test_an_idle_indexer_tells_how_much_waits(
 
 async def test_only_one_indexer_works_at_a_time(stack: Stack) -> None:
     async with stack.postgres.dedicated() as conn:
-        await conn.execute("select pg_advisory_lock(%s)", (0x696E6478,))
+        await conn.execute("select pg_advisory_lock(%s)", (LOCK,))
         assert await stack.indexer.drain() is False
     assert await stack.indexer.drain() is True
+
+
+async def test_an_indexer_that_lost_its_lock_goes_on_with_no_other_collection(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stack.indexer.drain()
+    for collection in ("nixos_docs", "tool_schemas"):
+        new = NewDocument(path="a.md", source=b"some text")
+        await stack.documents.put(LOCAL_OPERATOR, collection, new)
+    written = []
+
+    async def upsert(index: str, points: Sequence[Point]) -> None:
+        written.append((index, len(points)))
+        await lose_lock(stack.postgres)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stack.indexer._vectors, "upsert", upsert)
+        with pytest.raises(UnavailableError, match="lock is gone"):
+            await stack.indexer.drain()
+    assert len(written) == 1
+    assert await stack.indexer.backlog() == (2, 0)
+    await stack.indexer.drain()
+    assert await stack.indexer.backlog() == (0, 0)

@@ -9,9 +9,11 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from uuid import UUID
+
+import psycopg
 
 from aistack.errors import AistackError, ConfigError, UnavailableError
 from aistack.knowledge import bm25, vectors
@@ -19,7 +21,7 @@ from aistack.knowledge.embed import Embedder, pack, text_hash
 from aistack.knowledge.generations import Generation, Generations
 from aistack.knowledge.terms import terms
 from aistack.monitoring.metrics import Metrics
-from aistack.stores.postgres import Postgres
+from aistack.stores.postgres import Connection, Postgres
 from aistack.stores.sqlfile import load_queries
 
 log = logging.getLogger(__name__)
@@ -37,6 +39,12 @@ _LONGEST_PAUSE_S = 60.0
 """What an endpoint asks us to wait is heeded up to this: other stores may be well by then."""
 
 Row = dict[str, Any]
+Still = Callable[[], Awaitable[None]]
+"""Asks whether the lock still is held; raises `_LostError` where it is not."""
+
+
+class _LostError(UnavailableError):
+    """The lock went with its connection: by now another process may write to the index."""
 
 
 class Indexer:
@@ -100,11 +108,12 @@ class Indexer:
             row = await (await conn.execute(_QUERIES["take_lock"], {"lock": _LOCK})).fetchone()
             if not (row and row["taken"]):
                 return False
+            still = _holder(conn)
             await conn.execute(_QUERIES["listen"])
             await self._repair()
             while True:
                 await self._count(every_s=_COUNT_S)
-                worked = await self._round()
+                worked = await self._round(still)
                 if worked:
                     continue
                 if not forever:
@@ -133,14 +142,17 @@ class Indexer:
                     )
                 await self._vectors.create(generation.index_name, generation.dimension)
 
-    async def _round(self) -> bool:
+    async def _round(self, still: Still) -> bool:
         """One batch of each generation; whether there was anything to do."""
         await self._generations.ensure()
         worked = False
         away: UnavailableError | None = None
         for generation in await self._generations.all():
             try:
-                worked = await self._advance(generation) or worked
+                await still()
+                worked = await self._advance(generation, still) or worked
+            except _LostError:
+                raise
             except UnavailableError as exc:
                 away = exc  # the next generation may do without what is away: it may be lexical
         if away is not None and not worked:
@@ -157,7 +169,7 @@ class Indexer:
             row = await (await conn.execute(_QUERIES["backlog"])).fetchone()
         self._metrics.pending.set(row["pending"] if row else 0)
 
-    async def _advance(self, generation: Generation) -> bool:
+    async def _advance(self, generation: Generation, still: Still) -> bool:
         """One batch, or one step of its life; whether there was anything to do."""
         if generation.state == "retired":
             await self._vectors.drop(generation.index_name)
@@ -166,7 +178,7 @@ class Indexer:
         rows = await self._due(generation)
         if rows:
             await self._vectors.create(generation.index_name, generation.dimension)
-            return await self._batch(generation, rows)
+            return await self._batch(generation, rows, still)
         if generation.state == "building":
             await self._vectors.create(generation.index_name, generation.dimension)
             return await self._generations.finish_rebuild(generation)
@@ -177,19 +189,19 @@ class Indexer:
         async with self._postgres.read() as conn:
             return await (await conn.execute(_QUERIES["due"], values)).fetchall()
 
-    async def _batch(self, generation: Generation, rows: Sequence[Row]) -> bool:
+    async def _batch(self, generation: Generation, rows: Sequence[Row], still: Still) -> bool:
         """Index a batch; if it fails for a document's sake, each of it alone.
 
         Raises:
             UnavailableError: a store or the endpoint is away: no document is to blame.
         """
         try:
-            await self._push(generation, rows)
+            await self._push(generation, rows, still)
         except UnavailableError:
             raise
         except Exception as exc:
             if len(rows) > 1:
-                return any([await self._batch(generation, [row]) for row in rows])
+                return any([await self._batch(generation, [row], still) for row in rows])
             self._metrics.index_failures.inc()
             log.exception("indexing failed", extra={"document": str(rows[0]["document_id"])})
             error = exc.detail if isinstance(exc, AistackError) else type(exc).__name__
@@ -198,7 +210,7 @@ class Indexer:
         self._metrics.indexed.inc(len(rows))
         return True
 
-    async def _push(self, generation: Generation, rows: Sequence[Row]) -> None:
+    async def _push(self, generation: Generation, rows: Sequence[Row], still: Still) -> None:
         ids = [row["document_id"] for row in rows]
         async with self._postgres.transaction() as conn:
             # One snapshot for both reads: chunks of the revision that the document row has.
@@ -218,10 +230,12 @@ class Indexer:
             )
             for number, (chunk, text) in enumerate(zip(chunks, texts, strict=True))
         ]
+        await still()  # to embed can take minutes
         await self._vectors.upsert(generation.index_name, points)
         current = {str(i): by_id[i]["revision"] if i in by_id else None for i in ids}
         # A document's first revision has nothing older; skipping it halves the calls of an import.
         stale = {i: revision for i, revision in current.items() if revision != 1}
+        await still()  # what is stale to us may be newer than ours: another's
         await self._vectors.delete_stale(generation.index_name, stale)
         await self._publish(generation, rows, by_id)
 
@@ -277,6 +291,16 @@ class Indexer:
             for digest, packed in fresh.items():
                 entry = {"model": model, "hash": digest, "vector": packed}
                 await conn.execute(_QUERIES["keep_embedding"], entry)
+
+
+def _holder(conn: Connection) -> Still:
+    async def still() -> None:
+        try:
+            await conn.execute("select 1")
+        except psycopg.Error as exc:
+            raise _LostError("the connection that holds the indexer's lock is gone") from exc
+
+    return still
 
 
 def _text(document: Row, chunk: Row) -> str:
