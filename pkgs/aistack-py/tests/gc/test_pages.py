@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from plans import rows_read
 
 from aistack.coordinator.model import COLLECTION
 from aistack.stores.sqlfile import load_queries
@@ -41,15 +42,6 @@ PAGES: dict[str, dict[str, Any]] = {
         "after_used": "-infinity", "after_id": MIDDLE, "limit": LIMIT,
     },
 }  # fmt: skip
-
-
-def rows_read(node: dict[str, Any]) -> float:
-    """Rows that all scans of a plan gave or passed over."""
-    own = 0.0
-    if "Relation Name" in node:
-        own = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
-        own *= node["Actual Loops"]
-    return own + sum(rows_read(part) for part in node.get("Plans", ()))
 
 
 async def test_a_page_reads_about_as_many_rows_as_it_has(stack: Stack) -> None:

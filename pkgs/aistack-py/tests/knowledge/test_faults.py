@@ -61,11 +61,11 @@ async def test_the_indexer_outlives_what_nobody_expected(settings: Settings) -> 
         async def refused(*_: object) -> None:
             raise UnexpectedResponse(409, "Conflict", b"exists", httpx.Headers())
 
-        stack.indexer._vectors.create = refused  # type: ignore[method-assign]
+        stack.indexer._vectors.exists = refused  # type: ignore[method-assign]
         new = NewDocument(path="a.md", source=b"hello")
         await stack.documents.put(LOCAL_OPERATOR, "nixos_docs", new)
         await asyncio.sleep(1)
-        del stack.indexer._vectors.create
+        del stack.indexer._vectors.exists
         async with asyncio.timeout(30):
             while await stack.indexer.backlog() != (0, 0):  # noqa: ASYNC110
                 await asyncio.sleep(0.1)

@@ -1,6 +1,7 @@
 """Generations of the index: made, rebuilt beside the live one, swapped, retired."""
 
 import secrets
+from collections.abc import Collection
 
 import msgspec
 from msgspec import Struct
@@ -42,6 +43,17 @@ class Generations:
         """Every generation, oldest first."""
         async with self._postgres.read() as conn:
             rows = await (await conn.execute(_QUERIES["generations"])).fetchall()
+        return msgspec.convert(rows, list[Generation])
+
+    async def at_work(self, *, made: Collection[int], after: int) -> list[Generation]:
+        """Generations with something to do, in turns.
+
+        Args:
+            made: those that Qdrant has for sure; all others have their index to be made.
+            after: whose turn was last; the next one is first.
+        """
+        values = {"made": sorted(made), "after": after}
+        rows = await self._postgres.fetch(_QUERIES["generations_at_work"], values)
         return msgspec.convert(rows, list[Generation])
 
     async def ensure(self) -> None:

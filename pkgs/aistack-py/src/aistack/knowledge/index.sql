@@ -5,6 +5,18 @@ where collection = %(collection)s and state = 'live'
 -- name: generations
 select id, collection, state, index_name, model, dimension, avgdl from generations order by id
 
+-- name: generations_at_work
+-- Those with a document that is due, those that are built or taken away, and those whose index is
+-- not known to be made. Who comes after the given one is first, so that each has its turn, whatever
+-- ended the last round. The order within is what keeps to the key: else one long backlog misleads
+-- PostgreSQL to read all of it for each of the others.
+select id, collection, state, index_name, model, dimension, avgdl from generations g
+left join lateral (select o.document_id from outbox o
+                   where o.generation = g.id and o.not_before <= now()
+                   order by o.document_id limit 1) due on true
+where due.document_id is not null or state <> 'live' or id <> all(%(made)s)
+order by id <= %(after)s, id
+
 -- name: collections_without_generation
 select name from collections c
 where not exists (select from generations g

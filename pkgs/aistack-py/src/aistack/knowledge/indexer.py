@@ -33,6 +33,8 @@ _BATCH = 32
 """Documents a round: a kill repeats at most this many."""
 _POLL_S = 2.0
 """A NOTIFY can be lost with its connection; polling finds what it announced."""
+_REPAIR_S = 60.0
+"""How often Qdrant is asked what it has: an index that was lost is missed after this at most."""
 _COUNT_S = 5.0
 """How often the backlog is counted while there is one: the count takes as long as it is."""
 _LONGEST_PAUSE_S = 60.0
@@ -65,6 +67,12 @@ class Indexer:
         self._metrics = metrics
         self._counted = -math.inf
         """When the backlog was counted last, by the monotonic clock."""
+        self._looked = -math.inf
+        """When Qdrant was asked last what it has, by the same."""
+        self._made: set[int] = set()
+        """Generations whose index Qdrant had then, or has got since."""
+        self._last = 0
+        """The generation whose turn was last."""
 
     async def run(self) -> None:
         """Work until cancelled; errors are counted, logged and waited out."""
@@ -110,9 +118,10 @@ class Indexer:
                 return False
             still = _holder(conn)
             await conn.execute(_QUERIES["listen"])
-            await self._repair()
+            self._looked = -math.inf  # another may have worked meanwhile, or something failed
             while True:
                 await self._count(every_s=_COUNT_S)
+                await self._look()
                 worked = await self._round(still)
                 if worked:
                     continue
@@ -126,28 +135,41 @@ class Indexer:
                     idle = False
                 if idle:
                     await self._count(every_s=0)
-                await self._repair()
 
-    async def _repair(self) -> None:
-        """Rebuild live generations that Qdrant has lost: the index is derived data."""
-        await self._generations.ensure()
-        for generation in await self._generations.all():
-            if generation.state == "live" and not await self._vectors.exists(generation.index_name):
-                # Lost, or never made: both are put right by filling it from PostgreSQL. Due first,
-                # made second: a kill in between leaves it lost, and so found again.
-                async with self._postgres.transaction(whole=True) as conn:
-                    await conn.execute(
-                        _QUERIES["enqueue_all"],
-                        {"generation": generation.id, "collection": generation.collection},
-                    )
-                await self._vectors.create(generation.index_name, generation.dimension)
+    async def _look(self) -> None:
+        """Find out now and then which indexes Qdrant has; the others are made in their turn.
+
+        Not only when nothing else is to be done: where something always is, that never comes.
+        """
+        now = time.monotonic()
+        if now - self._looked < _REPAIR_S:
+            return
+        names = await self._vectors.names()
+        self._made = {g.id for g in await self._generations.all() if g.index_name in names}
+        self._looked = now
+
+    async def _prepare(self, generation: Generation) -> None:
+        """Make a generation's index where Qdrant has none: it is derived data."""
+        if await self._vectors.exists(generation.index_name):
+            await self._vectors.complete(generation.index_name)
+        else:
+            # Lost, or never made: both are put right by filling it from PostgreSQL. Due first,
+            # made second: a kill in between leaves it lost, and so found again.
+            async with self._postgres.transaction(whole=True) as conn:
+                await conn.execute(
+                    _QUERIES["enqueue_all"],
+                    {"generation": generation.id, "collection": generation.collection},
+                )
+            await self._vectors.create(generation.index_name, generation.dimension)
+        self._made.add(generation.id)
 
     async def _round(self, still: Still) -> bool:
-        """One batch of each generation; whether there was anything to do."""
+        """One batch of each generation that has one; whether there was anything to do."""
         await self._generations.ensure()
         worked = False
         away: UnavailableError | None = None
-        for generation in await self._generations.all():
+        for generation in await self._generations.at_work(made=self._made, after=self._last):
+            self._last = generation.id
             try:
                 await still()
                 worked = await self._advance(generation, still) or worked
@@ -175,12 +197,11 @@ class Indexer:
             await self._vectors.drop(generation.index_name)
             await self._generations.forget(generation)
             return False
+        await self._prepare(generation)
         rows = await self._due(generation)
         if rows:
-            await self._vectors.create(generation.index_name, generation.dimension)
             return await self._batch(generation, rows, still)
         if generation.state == "building":
-            await self._vectors.create(generation.index_name, generation.dimension)
             return await self._generations.finish_rebuild(generation)
         return False
 

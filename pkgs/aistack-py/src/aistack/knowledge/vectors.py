@@ -86,11 +86,15 @@ class Vectors:
         """Whether Qdrant has this generation."""
         return await self._qdrant.run(lambda c: c.collection_exists(index))
 
+    async def names(self) -> set[str]:
+        """All collections that Qdrant has, ours and others, in one call."""
+        answer = await self._qdrant.run(lambda c: c.get_collections())
+        return {one.name for one in answer.collections}
+
     async def create(self, index: str, dimension: int | None) -> None:
         """Make a generation's collection, unless it is there."""
         if await self.exists(index):
-            if index not in self._complete:  # perhaps a kill or a time-out left it half made
-                await self._index_fields(index)
+            await self.complete(index)
             return
         self._complete.discard(index)
         dense = (
@@ -113,6 +117,11 @@ class Vectors:
             if exc.status_code != CONFLICT:  # made meanwhile, by a call that we gave up
                 raise
         await self._index_fields(index)
+
+    async def complete(self, index: str) -> None:
+        """Finish a generation's collection that a kill or a time-out left half made."""
+        if index not in self._complete:
+            await self._index_fields(index)
 
     async def _index_fields(self, index: str) -> None:
         """Make all payload indexes; Qdrant leaves those that exist as they are."""
