@@ -66,6 +66,11 @@ base
       RestartSteps = 5;
       RestartMaxDelaySec = 30;
       TimeoutStopSec = stopSeconds + 10;
+      # One document or question that takes more than was thought of must not take the host. A wide
+      # margin: a process has 200 MB at work, and 1 GB more for each of two PDFs that it has read
+      # at a time by processes of their own; it can go on without the one that is killed.
+      MemoryMax = lib.mkDefault "50%";
+      OOMPolicy = lib.mkDefault "continue";
     }
     // lib.optionalAttrs cfg.issues.enable {
       # Events wait there while PostgreSQL is away.

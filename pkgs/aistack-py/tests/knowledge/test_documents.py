@@ -1,6 +1,9 @@
+import asyncio
+import threading
 from uuid import uuid4
 
 import pytest
+from msgspec import structs
 
 from aistack.access.model import LOCAL_OPERATOR, Principal
 from aistack.errors import (
@@ -12,8 +15,11 @@ from aistack.errors import (
     TooLargeError,
 )
 from aistack.knowledge.documents import etag
+from aistack.knowledge.extract import pdf
+from aistack.knowledge.extract.result import Reading
 from aistack.knowledge.model import NewDocument, Query
-from aistack.wiring import Stack
+from aistack.settings.schema import Limits, Settings
+from aistack.wiring import Stack, open_stack
 
 pytestmark = pytest.mark.anyio
 
@@ -72,6 +78,44 @@ async def test_the_size_is_counted_in_bytes(stack: Stack) -> None:
     size = stack.settings.limits.document_bytes
     with pytest.raises(TooLargeError, match=r"limits\.document_bytes"):
         await stack.documents.put(LOCAL_OPERATOR, "nixos_docs", new(text="é" * (size // 2 + 1)))
+
+
+async def test_the_text_that_a_document_unpacks_to_has_a_bound(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(pdf, "read", lambda _, most: asked.append(most) or Reading("", "x" * 8193))
+    settings = structs.replace(settings, limits=Limits(document_bytes=1024))
+    async with open_stack(settings, index=False) as stack:
+        with pytest.raises(TooLargeError, match="more than 8192 bytes of text") as caught:
+            await stack.documents.put(LOCAL_OPERATOR, "nixos_docs", new(path="a.pdf"))
+    assert asked == [8192]
+    assert caught.value.pointer == "/content"
+
+
+async def test_what_takes_long_to_read_leaves_threads_to_the_rest(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enough, reading = threading.Event(), threading.Semaphore(0)
+
+    def slow(_source: bytes, _most: int) -> Reading:
+        reading.release()
+        assert enough.wait(10)
+        return Reading("", "text")
+
+    monkeypatch.setattr(pdf, "read", slow)
+    put = stack.documents.put
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(40):
+                made = put(LOCAL_OPERATOR, "nixos_docs", new(path=f"{number}.pdf"))
+                tasks.create_task(made)
+            await put(LOCAL_OPERATOR, "nixos_docs", new(path="a.md"))
+            assert [reading.acquire(timeout=1) for _ in range(2)] == [True, True]
+            assert not reading.acquire(blocking=False)
+            enough.set()
+    finally:
+        enough.set()
 
 
 async def test_scopes_and_collections_bound_what_a_key_can_do(stack: Stack) -> None:

@@ -8,13 +8,17 @@ from hypothesis import given, strategies as st
 from pypdf import PdfWriter
 from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
 
-from aistack.errors import InvalidError
+from aistack.errors import InvalidError, TooLargeError
 from aistack.knowledge.extract import Extracted, extract
 
+MUCH = 8 * 1024 * 1024
 
-def read(source: str | bytes, path: str = "a/page.html", kind: str | None = None) -> Extracted:
+
+def read(
+    source: str | bytes, path: str = "a/page.html", kind: str | None = None, most: int = MUCH
+) -> Extracted:
     data = source.encode() if isinstance(source, str) else source
-    return extract(data, path=path, content_type=kind)
+    return extract(data, path=path, content_type=kind, most_bytes=most)
 
 
 def pdf(text: str, password: str = "", title: str = "") -> bytes:
@@ -91,13 +95,13 @@ def test_media_type(path: str, declared: str | None, expected: str, kind: str) -
 )
 def test_refused(source: bytes, path: str, declared: str | None, detail: str) -> None:
     with pytest.raises(InvalidError, match=re.escape(detail)):
-        extract(source, path=path, content_type=declared)
+        read(source, path, declared)
 
 
 @given(source=st.binary(max_size=200), suffix=st.sampled_from("md html rst txt py pdf".split()))
 def test_any_bytes_are_read_or_refused(source: bytes, suffix: str) -> None:
     try:
-        result = extract(source, path=f"x.{suffix}", content_type=None)
+        result = read(source, f"x.{suffix}")
     except InvalidError:
         return
     assert result.text.strip()
@@ -201,3 +205,17 @@ def test_pdf() -> None:
     result = read(pdf("Hello page", title="A title"), "a.pdf")
     assert (result.title, result.text, result.kind) == ("A title", "Hello page", "prose")
     assert read(pdf("Hello"), "b/a.pdf").title == "a.pdf"
+
+
+@pytest.mark.parametrize("path", ["a.txt", "a.md", "a.rst", "a.py", "a.html", "a.pdf"])
+def test_the_text_of_any_format_has_a_bound_in_bytes(path: str) -> None:
+    source = pdf("12345678") if path == "a.pdf" else b"12345678"
+    assert read(source, path, most=8).text == "12345678"
+    with pytest.raises(TooLargeError, match=r"more than 7 bytes of text, 8 times limits\.document"):
+        read(source, path, most=7)
+
+
+def test_an_entity_that_a_page_defines_is_not_expanded() -> None:
+    entities = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10}">' for n in range(1, 12))
+    source = f'<!DOCTYPE html [<!ENTITY e0 "laugh">{entities}]><html><body><p>ha &e11;</p></body>'
+    assert len(read(source, "a.xhtml").text) < len(source)

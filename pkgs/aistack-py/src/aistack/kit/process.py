@@ -95,10 +95,49 @@ def run(
 
 def again(words: Sequence[str | Path], timeout_s: float, user: User | None = None) -> str:
     """Run another of our own commands to its end; all else is as with `run`."""
+    return run([*_ours("aistack"), *words], timeout_s, user, _where())
+
+
+def through(module: str, words: Sequence[str], given: bytes, timeout_s: float) -> bytes:
+    """Bytes through one of our own modules, in a process that can be killed.
+
+    Args:
+        module: its name; it reads standard input and writes standard output.
+        words: its arguments.
+        given: what it reads.
+        timeout_s: seconds after which it is killed.
+
+    Raises:
+        FailedError: it failed, or a signal ended it: then the status is that of it, negative.
+        LateError: it took too long.
+    """
+    try:
+        done = subprocess.run(  # noqa: S603 - a list, never a shell
+            [*_ours(module), *words],
+            input=given,
+            capture_output=True,
+            check=False,
+            timeout=timeout_s,
+            env=_environment(_where()),
+        )
+    except subprocess.TimeoutExpired as exc:
+        raise LateError(f"{module} did not end within {timeout_s:g} s") from exc
+    if done.returncode != 0:
+        said = _last_lines(done.stderr.decode("utf-8", "replace"))
+        detail = f"{module} failed with status {done.returncode}: {said}"
+        raise FailedError(detail, done.returncode)
+    return done.stdout
+
+
+def _ours(module: str) -> list[str]:
+    # Never the modules of the folder we are in.
+    return [sys.executable, "-P", "-m", module]
+
+
+def _where() -> dict[str, str]:
     # Its modules are where ours are: the start script of a package of Nix adds their folders by
-    # itself, and the interpreter alone knows none of them. Never those of the folder we are in.
-    where = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    return run([sys.executable, "-P", "-m", "aistack", *words], timeout_s, user, where)
+    # itself, and the interpreter alone knows none of them.
+    return {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 def feed(

@@ -1,8 +1,10 @@
 """Documents: put, get, list, delete. PostgreSQL first; the outbox brings the index along."""
 
 import asyncio
+import contextvars
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 from uuid import UUID
 
@@ -26,6 +28,10 @@ _TITLE_BYTES = 1024
 _METADATA_BYTES = 8192
 _DELETE_AT_ONCE = 500
 """Documents a transaction when a project is deleted: locks and WAL stay small."""
+_slow = ThreadPoolExecutor(max_workers=2, thread_name_prefix="documents")
+"""Where documents are read that take long: never all threads that requests need, nor all memory.
+
+A thread stays taken until it is done, also where its request was given up."""
 
 Row = dict[str, Any]
 
@@ -62,7 +68,7 @@ class Documents:
         """
         principal.require("write")
         principal.require_collection(collection)
-        row = await asyncio.to_thread(self._prepare, new)
+        row = await self._prepared(new)
         async with self._postgres.transaction() as conn:
             await _share_collection(conn, collection)
             row["collection"] = collection
@@ -76,7 +82,7 @@ class Documents:
         For parts of the stack that keep their own rows beside a document: rights are theirs to
         check. Raises as `put` does.
         """
-        row = await asyncio.to_thread(self._prepare, new)
+        row = await self._prepared(new)
         await _share_collection(conn, collection)
         row["collection"] = collection
         _, document_id = await self._store(conn, row, None, if_none_match=False)
@@ -99,6 +105,13 @@ class Documents:
         await _share_collection(conn, collection)
         await _enqueue(conn, collection, documents)
 
+    async def _prepared(self, new: NewDocument) -> Row:
+        if not extract.takes_long(new.path, new.content_type):
+            return await asyncio.to_thread(self._prepare, new)
+        context = contextvars.copy_context()
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(_slow, context.run, self._prepare, new)
+
     def _prepare(self, new: NewDocument) -> Row:
         """Everything that needs no database: checks, extraction, chunks."""
         limits, chunking = self._settings.limits, self._settings.chunking
@@ -115,7 +128,12 @@ class Documents:
             raise TooLargeError(
                 f"metadata is larger than {_METADATA_BYTES} bytes", pointer="/metadata"
             )
-        found = extract.extract(new.source, path=path, content_type=new.content_type)
+        found = extract.extract(
+            new.source,
+            path=path,
+            content_type=new.content_type,
+            most_bytes=extract.TEXT_TIMES * limits.document_bytes,
+        )
         pieces = chunk.split(
             found.text, kind=found.kind, size=chunking.size, overlap=chunking.overlap
         )

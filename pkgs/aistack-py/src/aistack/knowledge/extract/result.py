@@ -6,8 +6,10 @@ from unicodedata import is_normalized, normalize
 
 from msgspec import Struct
 
-from aistack.errors import InvalidError
+from aistack.errors import InvalidError, TooLargeError
 
+TEXT_TIMES: Final = 8
+"""Text of a document, in multiples of the bytes that its source may have: what is packed grows."""
 MAX_TITLE: Final = 300
 CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 """Control characters other than tab, newline and return."""
@@ -51,6 +53,15 @@ def decode(source: bytes) -> str:
             f"not plain text; control character U+{ord(found[0]):04X} at character {found.start()}"
         )
     return nfc(text)
+
+
+def too_much_text(most_bytes: int) -> TooLargeError:
+    """What is wrong with a document whose text has more bytes, in UTF-8."""
+    return TooLargeError(
+        f"the document has more than {most_bytes} bytes of text, {TEXT_TIMES} times "
+        "limits.document_bytes; split it",
+        pointer="/content",
+    )
 
 
 def nfc(text: str) -> str:
