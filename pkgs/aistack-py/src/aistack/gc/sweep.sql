@@ -45,3 +45,29 @@ delete from gc_runs where id in (
         union select coalesce(max(id), 0) from gc_runs where result in ('ok', 'partial'))
       and not exists (select from solutions s where s.deleted_by = r.id and s.deleted_at is not null)
     order by id limit %(limit)s)
+
+-- name: embeddings_page
+-- By its key alone: with a condition PostgreSQL may sort the whole table for each page.
+select model, text_hash, used_at < %(before)s as old from embeddings
+where (model, text_hash) > (%(model)s, %(hash)s::bytea)
+order by model, text_hash limit %(limit)s
+
+-- name: models
+select distinct model from generations where model is not null
+
+-- name: passage_hashes
+-- How the hashes of a page's passages begin, by each model; what is hashed is what the indexer
+-- gives to the embedding endpoint (knowledge/indexer.py), as text_hash of knowledge/embed.py does.
+-- offset 0 keeps the order of the lookups.
+with page as materialized (
+    select id, document_id, heading, text from chunks
+    where id > %(after)s order by id limit %(limit)s)
+select (select id from page order by id desc limit 1) as last,
+       string_agg(substr(sha256(convert_to(m.model, 'UTF8') || '\x00'::bytea || convert_to(
+           d.title || E'\n' || p.heading || E'\n' || p.text, 'UTF8')), 1, 8), ''::bytea) as hashes
+from page p cross join unnest(%(models)s::text[]) m (model),
+lateral (select title from documents where id = p.document_id offset 0) d
+
+-- name: embeddings
+delete from embeddings where used_at < %(before)s and (model, text_hash) in (
+    select * from unnest(%(models)s::text[], %(hashes)s::bytea[]))
