@@ -14,6 +14,7 @@ from aistack.errors import (
     PreconditionError,
     TooLargeError,
 )
+from aistack.knowledge.collections import Collections
 from aistack.knowledge.documents import etag
 from aistack.knowledge.extract import pdf
 from aistack.knowledge.extract.result import Reading
@@ -178,3 +179,47 @@ async def test_the_six_collections_exist_and_declared_ones_cannot_be_deleted(sta
     await stack.collections.delete(LOCAL_OPERATOR, "mine")
     with pytest.raises(NotFoundError):
         await stack.collections.get(LOCAL_OPERATOR, "mine")
+
+
+async def test_collections_are_counted_once_for_all_who_ask(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = []
+    count = Collections._count
+
+    async def noted(self: Collections, name: str | None) -> dict[str, dict[str, int]]:
+        counted.append(name)
+        return await count(self, name)
+
+    monkeypatch.setattr(Collections, "_count", noted)
+    monkeypatch.setattr("aistack.knowledge.collections._COUNTED_S", 60.0)
+    await stack.documents.put(LOCAL_OPERATOR, "nixos_docs", new())
+    many = await asyncio.gather(*[stack.collections.list(LOCAL_OPERATOR) for _ in range(20)])
+    assert counted == [None]
+    shown = [{c.name: (c.documents, c.chunks, c.pending) for c in found} for found in many]
+    assert {found["nixos_docs"] for found in shown} == {(1, 1, 1)}
+    assert (await stack.collections.get(LOCAL_OPERATOR, "nixos_docs")).documents == 1
+    await stack.documents.put(LOCAL_OPERATOR, "nixos_docs", new("b.md"))
+    for _ in range(3):
+        one = await stack.collections.get(LOCAL_OPERATOR, "nixos_docs")
+        assert (one.documents, one.chunks, one.pending) == (1, 1, 2), "what waits is as it is now"
+    assert counted == [None, "nixos_docs"]
+
+
+async def test_the_counts_of_a_collection_end_with_it(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aistack.knowledge.collections._COUNTED_S", 60.0)
+
+    async def shown() -> dict[str, int]:
+        return {c.name: c.documents for c in await stack.collections.list(LOCAL_OPERATOR)}
+
+    await stack.collections.create(LOCAL_OPERATOR, "mine")
+    await stack.documents.put(LOCAL_OPERATOR, "mine", new())
+    assert (await shown())["mine"] == 1
+    assert (await stack.collections.get(LOCAL_OPERATOR, "mine")).documents == 1
+    await stack.collections.delete(LOCAL_OPERATOR, "mine")
+    assert "mine" not in await shown()
+    await stack.collections.create(LOCAL_OPERATOR, "mine")
+    assert (await shown())["mine"] == 0
+    assert (await stack.collections.get(LOCAL_OPERATOR, "mine")).documents == 0

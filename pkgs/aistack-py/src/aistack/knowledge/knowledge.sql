@@ -1,8 +1,5 @@
 -- name: collections
 select c.name, c.description,
-       (select count(*) from documents d where d.collection = c.name) as documents,
-       (select count(*) from chunks k join documents d on d.id = k.document_id
-         where d.collection = c.name and k.revision = d.revision) as chunks,
        (select count(distinct o.document_id) from outbox o join generations g
          on g.id = o.generation where g.collection = c.name) as pending,
        coalesce((select g.model is not null from generations g
@@ -10,6 +7,15 @@ select c.name, c.description,
 from collections c
 where %(name)s::text is null or c.name = %(name)s
 order by c.name
+
+-- name: count_collections
+-- Reads every passage of what it counts: seconds where there are millions.
+select c.name,
+       (select count(*) from documents d where d.collection = c.name) as documents,
+       (select count(*) from chunks k join documents d on d.id = k.document_id
+         where d.collection = c.name and k.revision = d.revision) as chunks
+from collections c
+where %(name)s::text is null or c.name = %(name)s
 
 -- name: create_collection
 insert into collections (name, description) values (%(name)s, %(description)s)

@@ -16,12 +16,17 @@ Limit = Annotated[int, Meta(ge=1, le=100)]
 
 
 class Collection(Struct, frozen=True):
-    """A named set of documents with one index."""
+    """A named set of documents with one index.
+
+    `documents` and `chunks` can be some seconds old, the rest is as it is now.
+    """
 
     name: str
     description: str
     documents: int
+    """As it was up to 5 s ago, or ten times as long as counting takes where that is longer."""
     chunks: int
+    """Its passages; as old as ``documents``."""
     pending: int
     """Documents whose change has not reached the index yet."""
     dense: bool
