@@ -223,3 +223,19 @@ async def test_the_counts_of_a_collection_end_with_it(
     await stack.collections.create(LOCAL_OPERATOR, "mine")
     assert (await shown())["mine"] == 0
     assert (await stack.collections.get(LOCAL_OPERATOR, "mine")).documents == 0
+
+
+async def test_a_listing_waits_for_nobody_who_has_the_collection_alone(stack: Stack) -> None:
+    await stack.documents.put(LOCAL_OPERATOR, "nixos_docs", new())
+    async with stack.postgres.transaction() as conn:
+        await conn.execute("select from collections where name = 'nixos_docs' for update")
+        async with asyncio.timeout(5):
+            page = await stack.documents.list(LOCAL_OPERATOR, "nixos_docs")
+    assert (page.total, [item.path for item in page.documents]) == (1, ["a.md"])
+
+
+async def test_a_listing_of_an_empty_collection_is_none_of_a_missing_one(stack: Stack) -> None:
+    page = await stack.documents.list(LOCAL_OPERATOR, "nixos_docs")
+    assert (page.total, page.documents) == (0, [])
+    with pytest.raises(NotFoundError, match="no such collection"):
+        await stack.documents.list(LOCAL_OPERATOR, "nowhere")

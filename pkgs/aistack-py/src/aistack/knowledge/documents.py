@@ -232,15 +232,15 @@ class Documents:
             "after_path": after[1] if after else None,
             "limit": limit + 1,
         }
-        async with self._postgres.transaction() as conn:
-            await _share_collection(conn, collection)
-            rows = await (await conn.execute(_QUERIES["list_documents"], values)).fetchall()
-            total = await (await conn.execute(_QUERIES["count_documents"], values)).fetchone()
+        rows = await self._postgres.fetch(_QUERIES["list_documents"], values)
+        (counted,) = await self._postgres.fetch(_QUERIES["count_documents"], values)
+        if not counted["exists"]:
+            raise NotFoundError("no such collection")
         page, more = rows[:limit], len(rows) > limit
         last = (page[-1]["project"], page[-1]["path"]) if more else None
         return DocumentPage(
             documents=msgspec.convert(page, list[DocumentInfo]),
-            total=total["total"] if total else 0,
+            total=counted["total"],
             has_more=more,
             next_cursor=self._signer.sign(msgspec.msgpack.encode(last)) if last else None,
         )

@@ -112,7 +112,9 @@ order by project, path
 limit %(limit)s
 
 -- name: count_documents
-select count(*) as total from documents
+select count(*) as total,
+       exists (select from collections where name = %(collection)s) as exists
+from documents
 where collection = %(collection)s
   and (%(project)s::text is null or project = %(project)s)
   and (%(under)s::text is null or starts_with(path, %(under)s))
