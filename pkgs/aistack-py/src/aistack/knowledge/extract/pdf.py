@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 SECONDS = 30
 """Of one PDF: enough for some thousand pages of text."""
 MEMORY_BYTES = 1024 * 1024 * 1024
-"""Address space of the process that reads; 43 MB of it are programs."""
+"""Of the process that reads; it begins with 20 MB."""
 PAGES: Final = 10_000
 _READER: Final = "aistack.knowledge.extract.pdf_reader"
 _MARK: Final = b"%PDF-"

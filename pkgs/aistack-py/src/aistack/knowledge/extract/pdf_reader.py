@@ -99,7 +99,7 @@ def _clean(text: str) -> str:
 def _bound(memory_bytes: int, seconds: int) -> None:
     """Take no more than one PDF may, and be the first that goes where memory is short."""
     for what, most in (
-        (resource.RLIMIT_AS, memory_bytes),
+        (resource.RLIMIT_DATA, memory_bytes),  # without what files are mapped, as those of locales
         (resource.RLIMIT_CPU, seconds),  # should nobody be left who would kill it
         (resource.RLIMIT_CORE, 0),
     ):
