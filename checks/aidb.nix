@@ -30,6 +30,7 @@ in
   testScript =
     { nodes, ... }:
     ''
+      import base64
       import json
       import shlex
 
@@ -54,6 +55,28 @@ in
               curl("/v1/query", "--fail-with-body", "--json", f"'{body}'")
           )
           return json.loads(answer)
+
+
+      def pdf(text):
+          """One page with a line of text."""
+          drawn = f"BT /F 12 Tf 10 50 Td ({text}) Tj ET"
+          objects = [
+              "<< /Type /Catalog /Pages 2 0 R >>",
+              "<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+              "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 100] /Contents 4 0 R"
+              " /Resources << /Font << /F 5 0 R >> >> >>",
+              f"<< /Length {len(drawn)} >>\nstream\n{drawn}\nendstream",
+              "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+          ]
+          parts, places = ["%PDF-1.4\n"], []
+          for number, what in enumerate(objects, 1):
+              places.append(sum(map(len, parts)))
+              parts.append(f"{number} 0 obj\n{what}\nendobj\n")
+          begin = sum(map(len, parts))
+          table = "".join(f"{place:010d} 00000 n \n" for place in places)
+          parts.append(f"xref\n0 6\n0000000000 65535 f \n{table}trailer\n<< /Size 6 /Root 1 0 R >>\n")
+          parts.append(f"startxref\n{begin}\n%%EOF\n")
+          return "".join(parts).encode()
 
 
       def up():
@@ -81,6 +104,20 @@ in
       with subtest("real files are imported"):
           machine.succeed("aistack ingest --collection handbook /etc/handbook/ >&2")
           machine.succeed("aistack keys list | grep -w admin")
+
+      with subtest("a PDF is read by a process of its own, in the service's sandbox"):
+          content = base64.b64encode(pdf("The pelican brief")).decode()
+          body = json.dumps({"path": "a.pdf", "content_base64": content})
+          told = machine.succeed(
+              curl(
+                  "/v1/collections/nixos_docs/documents",
+                  "--fail-with-body -X PUT --json",
+                  f"'{body}'",
+              )
+          )
+          stored = json.loads(told)["document"]["id"]
+          t.assertIn("The pelican brief", machine.succeed(curl(f"/v1/documents/{stored}")))
+          machine.succeed(curl(f"/v1/documents/{stored}", "--fail -X DELETE"))
 
       with subtest("the command is root's, and takes words as they are"):
           odd = "$HOME %n 'x' \\t"
