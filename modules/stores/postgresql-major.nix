@@ -77,7 +77,11 @@ in
     # PostgreSQL makes a cluster where there is none.
     systemd.services.aistack-postgresql-major = {
       description = "aistack guard against an empty PostgreSQL beside another version's";
-      unitConfig.RequiresMountsFor = database.dataDir;
+      unitConfig = {
+        RequiresMountsFor = database.dataDir;
+        # It runs at each of PostgreSQL's starts, which have no limit either.
+        StartLimitIntervalSec = 0;
+      };
       enableStrictShellChecks = true;
       script = ''
         if [[ -e ${database.dataDir}.restoring ]]; then

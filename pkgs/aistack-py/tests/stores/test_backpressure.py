@@ -1,13 +1,18 @@
 """More is asked of the database than it can do: everyone gets an answer, and soon."""
 
 import asyncio
+import contextlib
+import shutil
+import tempfile
 import time
+from pathlib import Path
 
 import psycopg
 import pytest
 from msgspec import structs
 from prometheus_client import CollectorRegistry
 
+from aistack.embedded.postgres import EmbeddedPostgres
 from aistack.errors import ConfigError, UnavailableError
 from aistack.monitoring.metrics import Metrics
 from aistack.settings.schema import Settings
@@ -37,6 +42,35 @@ async def test_a_full_pool_refuses_at_once_and_recovers(settings: Settings) -> N
         await postgres.ping()
     finally:
         await postgres.close()
+
+
+async def test_after_an_outage_with_many_who_asked_everybody_is_answered(
+    settings: Settings,
+) -> None:
+    # Not pytest's folder: with a long name the socket lies elsewhere, at each start anew.
+    folder = Path(tempfile.mkdtemp(prefix="aistack-pg-"))
+    server = EmbeddedPostgres(folder / "pg", durable=False)
+    dsn = server.start()
+    server.stop()
+    postgres = await opened(
+        settings, dsn=dsn, password_file=None, pool_min=1, pool_max=2, waiting_max=3, timeout_s=0.5
+    )
+    try:
+        # Longer than the pool tries by itself, and more than may wait at a time.
+        for _ in range(4):
+            asked = [postgres.ping() for _ in range(4)]
+            said = await asyncio.gather(*asked, return_exceptions=True)
+            assert [type(one) for one in said] == [UnavailableError] * 4
+        server.start()
+        for _ in range(20):
+            with contextlib.suppress(UnavailableError):
+                await postgres.ping()
+                break
+        await asyncio.gather(*(postgres.ping() for _ in range(4)))
+    finally:
+        await postgres.close()
+        server.stop()
+        shutil.rmtree(folder)
 
 
 async def test_who_waits_too_long_is_told_so(settings: Settings) -> None:

@@ -1,5 +1,6 @@
 """The PostgreSQL pool: transactions, reads, notifications and error translation."""
 
+import asyncio
 import logging
 import re
 import select
@@ -12,7 +13,7 @@ from typing import Any, LiteralString, Protocol, Self
 import psycopg
 from psycopg import AsyncConnection, AsyncCursor, conninfo
 from psycopg.rows import DictRow, dict_row
-from psycopg_pool import AsyncConnectionPool, TooManyRequests
+from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 from aistack.errors import ConfigError, UnavailableError
 from aistack.kit import tracing
@@ -66,13 +67,14 @@ class Postgres:
         self._settings = settings
         self._watch = watch
         self._looked = 0.0
+        self._turns = asyncio.Semaphore(settings.pool_max)
+        self._waiting = 0
         self.dsn = connection_string(settings)
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             self.dsn,
             min_size=settings.pool_min,
             max_size=settings.pool_max,
             timeout=settings.timeout_s,
-            max_waiting=settings.waiting_max,
             # So long it tries by itself to connect again, then the next request does. It doubles
             # its pauses: by its own five minutes, what was away for one was missed for another.
             reconnect_timeout=settings.timeout_s,
@@ -168,13 +170,39 @@ class Postgres:
         time.
         """
         start = time.perf_counter()
-        while True:
-            async with self._pool.connection() as conn:
-                if await _lives(conn):
-                    if self._watch is not None:
-                        self._tell(self._watch, start)
-                    yield conn
-                    return
+        end = start + self._settings.timeout_s
+        async with self._turn():
+            while True:
+                left = max(0.0, end - time.perf_counter())
+                async with self._pool.connection(timeout=left) as conn:
+                    if await _lives(conn):
+                        if self._watch is not None:
+                            self._tell(self._watch, start)
+                        yield conn
+                        return
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """One of as many as the pool has connections; a bounded number waits for it.
+
+        Not by the pool's own ``max_waiting``: who gave up waiting counts there until a connection
+        comes. So an outage of minutes filled it, and then it refused everybody for ever, for it
+        refuses before it tries to connect.
+        """
+        if self._turns.locked() and 0 < self._settings.waiting_max <= self._waiting:
+            raise TooManyRequests(f"{self._waiting} wait already")
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(self._settings.timeout_s):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise PoolTimeout("all connections are in use") from None
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._turns.release()
 
     def _tell(self, watch: PoolWatch, start: float) -> None:
         now = time.perf_counter()
@@ -186,7 +214,7 @@ class Postgres:
             watch.sized(
                 idle=idle,
                 in_use=found.get("pool_size", 0) - idle,
-                waiting=found.get("requests_waiting", 0),
+                waiting=self._waiting,
             )
 
     @asynccontextmanager
