@@ -12,7 +12,8 @@ from solutions
 -- Solutions that may go, from the least valuable up; every tie is decided. A bound that is null
 -- does not bind.
 select id, value, created_at, updated_at, last_used_at,
-       coalesce(last_used_at, created_at) as used_at
+       coalesce(last_used_at, created_at) as used_at,
+       greatest(created_at, last_used_at, restored_at) as idle_since
 from solutions
 where deleted_at is null and not pinned
   and (%(value_below)s::float8 is null or value < %(value_below)s)

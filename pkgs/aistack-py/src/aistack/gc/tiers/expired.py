@@ -1,7 +1,7 @@
 """Solutions that are old: of low value, or older than anything may be."""
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from aistack.coordinator.trash import Seen
@@ -16,8 +16,7 @@ async def steps(context: Context) -> AsyncIterator[Step]:
     """The solutions that are too old, least valuable first; past the allowance they are counted."""
     rules = context.settings
     with context.tier("expired") as report:
-        idle = context.now - timedelta(days=rules.max_age_days)
-        old = ranked(context.postgres, value_below=rules.min_value, idle_since=idle)
+        old = ranked(context.postgres, value_below=rules.min_value, idle_since=_idle(context))
         async for step in _steps(context, report, old, "expired"):
             yield step
         if rules.hard_max_age_days is not None:
@@ -34,7 +33,8 @@ async def _steps(
         if row["id"] in context.gone:
             continue
         if context.allowance <= 0:
-            report.held_back += 1
+            # One that is of low value, too, was counted for that.
+            report.held_back += reason == "expired" or not _expired(context, row)
             continue
         report.discards += 1
         context.gone.add(row["id"])
@@ -50,3 +50,13 @@ async def _steps(
             },
             seen=Seen.of(row),
         )
+
+
+def _idle(context: Context) -> datetime:
+    """Since when a solution of low value may not have been idle."""
+    return context.now - timedelta(days=context.settings.max_age_days)
+
+
+def _expired(context: Context, row: Row) -> bool:
+    low = row["value"] < context.settings.min_value
+    return bool(low and row["idle_since"] < _idle(context))
