@@ -14,7 +14,7 @@ async def steps(context: Context) -> AsyncIterator[Step]:
     with context.tier("low_value") as report:
         left = context.live - len(context.gone)
         wanted = left - int(rules.max_solutions * rules.keep_ratio)
-        if left <= rules.max_solutions or wanted == 0:
+        if left <= rules.max_solutions:
             return
         async for row in ranked(context.postgres):
             if row["id"] in context.gone or row["id"] in context.keepers:
