@@ -130,6 +130,10 @@ async def run(stack: Stack, **options: bool) -> Report:
     return await stack.collector.run(**options)
 
 
+async def run_deletes(stack: Stack) -> int:
+    return sum(t.discards + t.points for t in (await run(stack)).tiers.values())
+
+
 async def index_name(stack: Stack) -> str:
     query = "select index_name from generations where collection = %(name)s and state = 'live'"
     return str((await rows(stack, query, name=COLLECTION))[0]["index_name"])
