@@ -35,8 +35,9 @@ leave_out() { # NAME REASON
   printf '\n== %s: NOT RUN: %s\n' "$1" "$2"
 }
 
-# A process a core, each with servers of its own; what they run of the package is counted. Backups sync
-# whatever they write: where there is room, the tests' folders are in memory.
+# One process more than there are cores, for each waits a good part of its time; each with servers of its
+# own. What they run of the package is counted. Backups sync whatever they write: where there is room, the
+# tests' folders are in memory.
 tests() {
   local place=() free
   free=$(df --output=avail --block-size=1G /dev/shm 2> /dev/null | tail -n 1)
@@ -46,7 +47,7 @@ tests() {
     place=(--basetemp "$folder")
   fi
   "$bin/coverage" erase
-  "$bin/coverage" run -m pytest --numprocesses auto --dist worksteal --durations 10 "${place[@]}" |
+  "$bin/coverage" run -m pytest --numprocesses "$(($(nproc) + 1))" --dist worksteal --durations 40 "${place[@]}" |
     tee "$counts"
 }
 
