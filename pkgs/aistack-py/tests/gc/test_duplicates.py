@@ -71,9 +71,12 @@ async def test_duplicates_by_meaning(settings: Settings) -> None:
         pinned = await put(stack, "i", "j", vectors=(one, one), value=0.0, pinned=True)
         await run(stack)
         assert await trash(stack) == dict.fromkeys((best, twin), "duplicate")
-        for row in await rows(stack, "select keeper, evidence from gc_deletions"):
-            assert row["keeper"] == pinned, "the pinned one is best of all"
-            assert min(row["evidence"]["question"], row["evidence"]["answer"]) >= 0.95
+        told = await rows(stack, "select subject, keeper, evidence from gc_deletions")
+        assert {row["keeper"] for row in told} == {pinned}, "the pinned one is best of all"
+        assert {row["subject"]: row["evidence"] for row in told} == {
+            best: {"question": 1.0, "answer": 1.0, "value": 0.8},
+            twin: {"question": 0.9988, "answer": 0.9988, "value": 0.7},
+        }
 
 
 async def test_vectors_of_another_length_are_another_kind(settings: Settings) -> None:
@@ -101,9 +104,12 @@ async def test_what_is_like_a_duplicate_need_not_be_one(settings: Settings) -> N
             await put(stack, "a", "a", vectors=(a, a), value=0.9),
             await put(stack, "c", "c", vectors=(c, c), value=0.5),
         }
-        middle = await put(stack, "b", "b", vectors=(b, b), value=0.7)
+        gone = {
+            await put(stack, "b", "b", vectors=(b, b), value=0.7),
+            await put(stack, "d", "d", vectors=(a, a), value=0.3),
+        }
         await run(stack, full=True)
-        assert await trash(stack) == {middle: "duplicate"}
+        assert await trash(stack) == dict.fromkeys(gone, "duplicate")
         assert await live(stack) == kept
 
 
@@ -181,6 +187,13 @@ async def test_of_two_the_better_one_stays(settings: Settings) -> None:
         assert {step.keeper for step in steps} == kept
 
 
+async def test_of_two_pinned_ones_both_stay(settings: Settings) -> None:
+    async with open_stack(lenient(settings), index=False) as stack:
+        for value in (0.9, 0.3):
+            await put(stack, NGINX, ZONE, value=value, pinned=True)
+        assert not (await plan(stack))[1]
+
+
 async def test_past_the_allowance_the_next_run_goes_on(settings: Settings) -> None:
     async with opened(settings, max_fraction=0.2) as stack:
         for pair in range(5):
@@ -221,6 +234,19 @@ async def test_many_are_compared_page_by_page(
         assert await live(stack) == {best, *others}
 
 
+async def test_a_page_of_other_kinds_is_not_the_last(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duplicates, "_PAGE", 2)
+    vector = [1.0, 0.0]
+    async with open_stack(lenient(settings), index=False) as stack:
+        await put(stack, NGINX, ZONE, value=0.9, own=UUID(int=1))
+        for own in range(2, 6):
+            await put(stack, vectors=(vector, vector), pinned=True, own=UUID(int=own))
+        twin = await put(stack, NGINX, ZONE, value=0.3, own=UUID(int=6))
+        assert [step.subject for step in (await plan(stack))[1]] == [twin]
+
+
 async def test_texts_without_a_word_are_compared_too(settings: Settings) -> None:
     async with open_stack(lenient(settings), index=False) as stack:
         await put(stack, "?", "!", value=0.9)
@@ -231,6 +257,15 @@ async def test_texts_without_a_word_are_compared_too(settings: Settings) -> None
 
 def row(question: list[float], answer: list[float]) -> dict[str, bytes]:
     return {"question_vector": pack(question), "answer_vector": pack(answer)}
+
+
+def test_vectors_of_two_models_are_not_compared() -> None:
+    """One can be embedded anew by another model after the kinds were told apart."""
+    vectors = row([1.0, 0.0], [1.0, 0.0])
+    one = {"id": UUID(int=1), "question": "a", "answer": "b", "vector_model": "toy"}
+    other = {"id": UUID(int=2), "question": "c", "answer": "d", "vector_model": "new"}
+    near = duplicates._compare(one | vectors, other | vectors)
+    assert (near.id, near.question, near.answer) == (UUID(int=2), 0, 0)
 
 
 def test_the_cosine_of_what_is_sketched_is_the_mean_of_both_sides() -> None:
@@ -246,6 +281,13 @@ def test_the_cosine_of_what_is_sketched_is_the_mean_of_both_sides() -> None:
 
 def test_words_are_hashed_to_signed_counts() -> None:
     """As alike as the words themselves, but for what falls together."""
+    text = "duck moth lion monkey monkey seal"
+    vector = duplicates._vector({"question": text, "question_vector": None}, "question")
+    assert {int(place): vector[place] for place in vector.nonzero()[0]} == {
+        71: 2,  # two of one sign fall together
+        63: -1,
+        48: 2 - 1,  # and two of both
+    }
     texts = ["zebra " * 25, "zebra " * 24 + "lion " * 7, "wolf"]
     made = duplicates._vectors(
         [dict.fromkeys(("question_vector", "answer_vector"))

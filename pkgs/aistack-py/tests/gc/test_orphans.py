@@ -141,13 +141,23 @@ async def test_of_the_points_too_only_a_part_goes_at_once(
 async def test_points_of_others_are_counted_on_every_page(
     stack: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    begun: list[object] = []
+    scan = Vectors.scan
+
+    async def noted(self: Vectors, index: str, after: int | str | None, limit: int) -> Any:
+        begun.append(after)
+        return await scan(self, index, after, limit)
+
     monkeypatch.setattr(orphans, "_PAGE", 3)
+    monkeypatch.setattr(Vectors, "scan", noted)
     await put(stack)
     await stack.indexer.drain()
     await add(stack, [point(number, 1, str(uuid4())) for number in range(1, 8)])
     made, steps = await plan(stack)
     assert made.tiers["orphans"].foreign == 7
     assert not steps
+    assert begun[:1] == [None]
+    assert len(set(begun)) == len(begun) == 3
 
 
 async def test_a_point_as_old_as_the_grace_stays_one_second_more(stack: Stack) -> None:

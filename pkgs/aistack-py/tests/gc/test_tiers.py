@@ -134,8 +134,8 @@ async def test_a_hard_age_is_within_the_same_allowance(settings: Settings) -> No
     async with opened(settings, max_fraction=0.2, hard_max_age_days=100) as stack:
         for _ in range(3):
             await put(stack, value=0.1, age_days=200)
-        for _ in range(4):
-            await put(stack, value=0.9, age_days=200)
+        for value in (0.5, 0.6, 0.7, 0.8):
+            await put(stack, value=value, age_days=200)
         for _ in range(3):
             await put(stack, value=0.1, age_days=200, used_days=1)
         made, steps = await plan(stack)
