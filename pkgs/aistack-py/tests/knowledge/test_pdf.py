@@ -108,6 +108,12 @@ def test_a_process_that_ended_itself_was_late(
         pdf.read(b"%PDF-1.4", MUCH)
 
 
+def test_a_process_that_crashed_met_the_bound_on_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "through", failing(-signal.SIGSEGV))
+    with pytest.raises(TooLargeError, match="the PDF takes more than 1073741824 bytes of memory"):
+        pdf.read(b"%PDF-1.4", MUCH)
+
+
 def test_a_process_that_the_kernel_killed_had_too_little_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

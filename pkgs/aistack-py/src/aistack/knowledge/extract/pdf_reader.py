@@ -19,7 +19,7 @@ from pypdf import PdfReader
 from pypdf.errors import DependencyError, LimitReachedError, PyPdfError
 
 from aistack.errors import InvalidError, TooLargeError
-from aistack.knowledge.extract.pdf import PAGES, Answer
+from aistack.knowledge.extract.pdf import PAGES, Answer, too_much_memory
 from aistack.knowledge.extract.result import Reading, printable, too_much_text
 
 # What pypdf raises for damaged files besides its own errors, since it trusts their structure.
@@ -52,8 +52,7 @@ def main() -> None:
     except InvalidError as exc:
         answer = Answer(refused=exc.detail, large=isinstance(exc, TooLargeError))
     except MemoryError:
-        told = f"the PDF takes more than {memory_bytes} bytes of memory to read; split it"
-        answer = Answer(refused=told, large=True)
+        answer = Answer(refused=too_much_memory(memory_bytes).detail, large=True)
     sys.stdout.buffer.write(msgspec.json.encode(answer))
 
 
