@@ -28,7 +28,9 @@ _MARK: Final = b"%PDF-"
 _HEAD: Final = 1024
 """Bytes in which the mark stands, as all readers take it."""
 _LATE: Final = frozenset({-signal.SIGXCPU, -signal.SIGALRM})
-_CRASHED: Final = frozenset({-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGABRT})
+OUT_OF_MEMORY: Final = 71
+"""What the process ends with where its bound on memory was met."""
+_SHORT: Final = frozenset({OUT_OF_MEMORY, -signal.SIGSEGV, -signal.SIGBUS, -signal.SIGABRT})
 """Where memory is refused, C does not always make a `MemoryError` of it."""
 
 
@@ -64,8 +66,10 @@ def read(source: bytes, most_bytes: int) -> Reading:
     except process.FailedError as exc:
         if exc.status in _LATE:
             raise _late() from exc
-        if exc.status in _CRASHED:
-            raise too_much_memory(MEMORY_BYTES) from exc
+        if exc.status in _SHORT or "MemoryError" in exc.detail:
+            raise TooLargeError(
+                f"the PDF takes more than {MEMORY_BYTES} bytes of memory to read; split it"
+            ) from exc
         if exc.status == -signal.SIGKILL:  # by the kernel, which finds none left
             raise TooLargeError(
                 "the PDF takes more memory to read than there is; split it"
@@ -77,11 +81,6 @@ def read(source: bytes, most_bytes: int) -> Reading:
         kind = TooLargeError if answer.large else InvalidError
         raise kind(answer.refused)
     return Reading(answer.title, answer.text)
-
-
-def too_much_memory(most_bytes: int) -> TooLargeError:
-    """What is wrong with a PDF that takes more to read."""
-    return TooLargeError(f"the PDF takes more than {most_bytes} bytes of memory to read; split it")
 
 
 def _late() -> TooLargeError:

@@ -6,6 +6,7 @@ Run as ``python -m``, with the most bytes of text, bytes of memory and seconds a
 import contextlib
 import io
 import logging
+import os
 import resource
 import signal
 import struct
@@ -19,7 +20,7 @@ from pypdf import PdfReader
 from pypdf.errors import DependencyError, LimitReachedError, PyPdfError
 
 from aistack.errors import InvalidError, TooLargeError
-from aistack.knowledge.extract.pdf import PAGES, Answer, too_much_memory
+from aistack.knowledge.extract.pdf import OUT_OF_MEMORY, PAGES, Answer
 from aistack.knowledge.extract.result import Reading, printable, too_much_text
 
 # What pypdf raises for damaged files besides its own errors, since it trusts their structure.
@@ -51,8 +52,6 @@ def main() -> None:
         answer = Answer(found.title, found.text)
     except InvalidError as exc:
         answer = Answer(refused=exc.detail, large=isinstance(exc, TooLargeError))
-    except MemoryError:
-        answer = Answer(refused=too_much_memory(memory_bytes).detail, large=True)
     sys.stdout.buffer.write(msgspec.json.encode(answer))
 
 
@@ -110,4 +109,7 @@ def _bound(memory_bytes: int, seconds: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except MemoryError:
+        os._exit(OUT_OF_MEMORY)  # what is left may not be enough to say anything
