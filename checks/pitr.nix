@@ -126,13 +126,13 @@ _: {
       with subtest("while a restore is under way, or was killed, nothing starts the server"):
           under_way = "${nodes.machine.services.postgresql.dataDir}.restoring"
           machine.succeed(
-              f"echo 'the database as it was before is in ...' > {under_way}",
+              f"echo $(dirname {under_way})/17.before-now > {under_way}",
               "systemctl stop aistack.target postgresql.target postgresql.service",
           )
           machine.fail("systemctl start aistack-migrate.service")
-          machine.succeed("systemctl start aistack-health.service || true")
           machine.fail("systemctl is-active postgresql.service")
           said = machine.succeed("journalctl -u aistack-postgresql-major -o cat --no-pager")
+          t.assertIn("17.before-now", said)
           t.assertIn(f"To start what is there: rm {under_way}", said)
           machine.succeed(f"rm {under_way}", "systemctl start aistack.target")
           up()

@@ -2,6 +2,7 @@
 {
   self,
   evaluate,
+  enabled,
   with',
   ...
 }:
@@ -20,6 +21,36 @@
       80
       443
     ];
+  };
+  testNoServiceTakesAllOfTheMemory = {
+    expr = map (name: enabled.systemd.services.${name}.serviceConfig.MemoryMax) [
+      "aistack-aidb"
+      "aistack-coordinator"
+    ];
+    expected = [
+      "50%"
+      "50%"
+    ];
+  };
+  testTheLookAtTheHealthStartsNothing = {
+    expr = {
+      inherit (enabled.systemd.services.aistack-health)
+        after
+        bindsTo
+        requires
+        wants
+        ;
+    };
+    expected = {
+      after = [ ];
+      bindsTo = [ ];
+      requires = [ ];
+      wants = [ ];
+    };
+  };
+  testPostgresqlsGuardHasNoLimitOfStarts = {
+    expr = enabled.systemd.services.aistack-postgresql-major.unitConfig.StartLimitIntervalSec;
+    expected = 0;
   };
   testSandboxCanBeOverridden = {
     expr =

@@ -8,13 +8,11 @@
 let
   cfg = config.services.aistack;
   own = cfg.health;
-  # It looks, and starts nothing: a database that was stopped on purpose stays so.
-  base =
-    removeAttrs (import ../lib/stack-unit.nix { inherit config lib pkgs; } { name = "health"; })
-      [
-        "after"
-        "wants"
-      ];
+  base = import ../lib/stack-unit.nix { inherit config lib pkgs; } {
+    name = "health";
+    # A database that was stopped on purpose stays so.
+    startsNothing = true;
+  };
 in
 {
   options.services.aistack.health = {

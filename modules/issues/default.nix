@@ -14,16 +14,11 @@ let
   given = import ../lib/given.nix { inherit lib; };
   handler = "aistack-issue@";
 
-  # It waits for nothing and starts nothing: what it tells of may be just what it would need.
-  base =
-    removeAttrs
-      (import ../lib/stack-unit.nix { inherit config lib pkgs; } {
-        name = "issues";
-      })
-      [
-        "after"
-        "wants"
-      ];
+  base = import ../lib/stack-unit.nix { inherit config lib pkgs; } {
+    name = "issues";
+    # What it tells of may be just what it would need.
+    startsNothing = true;
+  };
 
   secretFile =
     description:

@@ -5,6 +5,7 @@
 #       name = "aidb";            # its sections of the settings: see sections.nix
 #       instance = "aidb-1";      # of the settings file; left out by all but one of several
 #       inherit (own) onLoopback; # left out by a unit that nobody connects to
+#       startsNothing = true;     # of a unit that waits for nothing and starts nothing
 #       settings = ...;           # left out by a unit that has no settings of its own
 #     };
 #   in
@@ -18,6 +19,7 @@
   name,
   instance ? name,
   onLoopback ? true,
+  startsNothing ? false,
   settings ? config.services.aistack.settings,
 }:
 let
@@ -50,17 +52,6 @@ let
     && !tracesElsewhere;
 in
 {
-  # Nothing is required: a unit says itself what it cannot do without.
-  wants = [ "aistack-migrate.service" ] ++ lib.optional (!onlyThisHost) "network-online.target";
-  after = [
-    "aistack-migrate.service"
-  ]
-  ++ lib.optional (!onlyThisHost) "network-online.target"
-  ++ lib.optional cfg.postgresql.createLocally "postgresql.target"
-  ++ lib.optional cfg.qdrant.createLocally "qdrant.service"
-  ++ lib.optional cfg.redis.createLocally "redis-aistack.service"
-  ++ lib.optional (cfg.embeddings.llamaCpp.model != null) "llama-cpp.service";
-
   # The file's name changes with its text: a setting that this reads restarts it, others do not.
   environment.AISTACK_CONFIG = toString (
     settingsFile "aistack-${instance}.toml" (sections.of name settings)
@@ -77,4 +68,16 @@ in
       SupplementaryGroups = cfg.socketGroups;
       LoadCredential = credentials.load cfg.credentials;
     };
+}
+// lib.optionalAttrs (!startsNothing) {
+  # Nothing is required: a unit says itself what it cannot do without.
+  wants = [ "aistack-migrate.service" ] ++ lib.optional (!onlyThisHost) "network-online.target";
+  after = [
+    "aistack-migrate.service"
+  ]
+  ++ lib.optional (!onlyThisHost) "network-online.target"
+  ++ lib.optional cfg.postgresql.createLocally "postgresql.target"
+  ++ lib.optional cfg.qdrant.createLocally "qdrant.service"
+  ++ lib.optional cfg.redis.createLocally "redis-aistack.service"
+  ++ lib.optional (cfg.embeddings.llamaCpp.model != null) "llama-cpp.service";
 }

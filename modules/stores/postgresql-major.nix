@@ -85,8 +85,9 @@ in
       enableStrictShellChecks = true;
       script = ''
         if [[ -e ${database.dataDir}.restoring ]]; then
-          echo "a restore is under way, or was not finished ($(< ${database.dataDir}.restoring)): run" \
-            "aistack restore --in-place again. To start what is there: rm ${database.dataDir}.restoring" >&2
+          echo "a restore is under way, or was not finished: run aistack restore --in-place again." \
+            "The database as it was before is in $(< ${database.dataDir}.restoring)." \
+            "To start what is there: rm ${database.dataDir}.restoring" >&2
           exit 1
         fi
         [[ ! -e ${database.dataDir}/PG_VERSION ]] || exit 0

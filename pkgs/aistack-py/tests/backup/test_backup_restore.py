@@ -1,5 +1,6 @@
 """The ways back: to a second, to a position, to a run; beside the database or in its place."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -98,21 +99,49 @@ def test_nothing_may_start_the_server_before_all_is_in_place(
         Restorer(host.settings.backup, Switch(host)).in_place(
             choice(host, Target()), sure=True, index=None
         )
-    assert re.fullmatch(r"the database as it was before is in /.*\.before-\d{8}T\d{6}Z\n", told[0])
+    assert re.fullmatch(r"/.*\.before-\d{8}T\d{6}Z\n", told[0])
     assert not under_way(host).exists()
+
+
+def killed_half_way(host: Host) -> Path:
+    """The database is put aside, and half of it lies in its place."""
+    host.stop()
+    data = Path(host.settings.backup.data_dir)
+    aside = data.with_name(f"{data.name}.before-20260101T000000Z")
+    shutil.copytree(data, aside, copy_function=shutil.copy2)
+    for folder, _, files in os.walk(aside):
+        for path in (Path(folder), *(Path(folder, name) for name in files)):
+            shutil.chown(path, data.owner())
+    shutil.rmtree(data / "global")
+    under_way(host).write_text(f"{aside}\n")
+    return aside
 
 
 def test_what_a_killed_restore_left_is_replaced_by_the_next(host: Host) -> None:
     save(host)
-    host.stop()
-    data = Path(host.settings.backup.data_dir)
-    under_way(host).write_text("the database as it was before is in ...\n")
-    shutil.rmtree(data / "global")
+    aside = killed_half_way(host)
     done = Restorer(host.settings.backup, Switch(host)).in_place(
         choice(host, Target()), sure=True, index=None
     )
-    assert done.kept_aside is not None
+    assert done.kept_aside == str(aside)
     assert not under_way(host).exists()
+    assert host.sql("select count(*) from notes") == [(2,)]
+
+
+def test_after_a_killed_restore_a_failing_one_puts_the_whole_database_back(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(host)
+    killed_half_way(host)
+
+    def away(*_: object, **__: object) -> None:
+        raise UnavailableError("the repository is away")
+
+    monkeypatch.setattr(PgBackRest, "restore", away)
+    with pytest.raises(UnavailableError, match="the database is the old one again"):
+        Restorer(host.settings.backup, Switch(host)).in_place(
+            choice(host, Target()), sure=True, index=None
+        )
     assert host.sql("select count(*) from notes") == [(2,)]
 
 

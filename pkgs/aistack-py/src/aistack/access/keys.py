@@ -25,6 +25,7 @@ from aistack.access.model import (
 )
 from aistack.access.remembered import Remembered
 from aistack.errors import InvalidError, NotFoundError, UnauthenticatedError, UnavailableError
+from aistack.kit import tasks
 from aistack.stores.postgres import Connection, Postgres
 from aistack.stores.sqlfile import load_queries
 
@@ -96,8 +97,7 @@ class Keys:
 
     def _answered(self, presented: str, task: "asyncio.Task[Principal]") -> None:
         self._asked.pop(presented, None)
-        if not task.cancelled():
-            task.exception()  # seen, even where all who waited have gone
+        tasks.seen(task)
 
     async def _look_up(self, key_id: str, digest: bytes) -> Principal:
         async with self._postgres.read() as conn:

@@ -69,13 +69,12 @@ async def _drop(postgres: Postgres, vectors: Vectors, index: str) -> int:
 
 async def _enqueue(postgres: Postgres, vectors: Vectors, generation: dict[str, object]) -> int:
     due: set[UUID] = set()
-    values = {"collection": generation["collection"], "after": UUID(int=0), "limit": _PAGE}
-    while rows := await postgres.fetch(_QUERIES["all_passages"], values):
+    values = {"collection": generation["collection"], "limit": _PAGE}
+    async for rows in postgres.pages(_QUERIES["all_passages"], values):
         there = await vectors.present(
             str(generation["index_name"]), [str(row["id"]) for row in rows]
         )
         due |= {row["document_id"] for row in rows if str(row["id"]) not in there}
-        values["after"] = rows[-1]["id"]
     async with postgres.transaction(whole=True) as connection:
         await connection.execute(
             _QUERIES["enqueue"], {"generation": generation["id"], "documents": sorted(due)}

@@ -189,23 +189,22 @@ class Restorer:
 
     def _replace(self, choice: Choice, data: Path) -> Restored:
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        aside = data.with_name(f"{data.name}.before-{stamp}")
+        # What a killed restore left in the data folder is half a database, and never comes back.
+        killed = _put_aside(data)
+        aside = killed or data.with_name(f"{data.name}.before-{stamp}")
         user = process.owner(data) or process.owner(data.parent)
-        # A timer's unit may start the server at any moment: on NixOS it does not while this is
-        # there. Killed, we leave it, and nobody takes half a database for a whole one.
-        under_way = _under_way(data)
-        under_way.write_text(f"the database as it was before is in {aside}\n", "utf-8")
+        _note_under_way(data, aside)
         self._say("stopping what uses the database")
         try:
             self._stop(data)
         except BaseException:
-            under_way.unlink()
-            self._units.start_server()
-            self._units.start_users()
+            if killed is None:
+                self._start_server(data)
+                self._units.start_users()
             raise
         start = time.monotonic()
         if data.exists():
-            data.rename(aside)
+            data.rename(data.with_name(f"{data.name}.killed-{stamp}") if killed else aside)
         try:
             data.mkdir(mode=_PRIVATE)
             process.give(data, user)
@@ -214,8 +213,7 @@ class Restorer:
                 choice.repository, choice.backup.label, self._target(choice), archiving=True
             )
             self._say("starting it; it fetches the WAL that it needs")
-            under_way.unlink()
-            self._units.start_server()
+            self._start_server(data)
             self._await(data, user)
         except BaseException as exc:
             self._put_back(data, aside, stamp)
@@ -242,14 +240,18 @@ class Restorer:
 
     def _put_back(self, data: Path, aside: Path, stamp: str) -> None:
         self._say("that failed: putting the old database back")
+        _note_under_way(data, aside)
         self._units.stop()
         if data.exists():
             data.rename(data.with_name(f"{data.name}.failed-{stamp}"))
         if aside.exists():
             aside.rename(data)
-        _under_way(data).unlink(missing_ok=True)
-        self._units.start_server()
+        self._start_server(data)
         self._units.start_users()
+
+    def _start_server(self, data: Path) -> None:
+        _under_way(data).unlink()
+        self._units.start_server()
 
     def _target(self, choice: Choice) -> list[str]:
         fetch = self._own.restore_command
@@ -284,8 +286,25 @@ class Restorer:
 
 
 def _under_way(data: Path) -> Path:
-    """What stands beside a data folder while it is replaced; the NixOS module looks for it."""
+    """What stands beside a data folder while it is replaced; it holds where the old one is.
+
+    A timer's unit may start the server at any moment: on NixOS it does not while this is there.
+    Killed, a restore leaves it, and nobody takes half a database for a whole one.
+    """
     return data.with_name(f"{data.name}.restoring")
+
+
+def _note_under_way(data: Path, aside: Path) -> None:
+    _under_way(data).write_text(f"{aside}\n", "utf-8")
+
+
+def _put_aside(data: Path) -> Path | None:
+    """Where a restore that was killed put the old data folder; None: there was none, or not yet."""
+    try:
+        aside = Path(_under_way(data).read_text("utf-8").strip())
+    except FileNotFoundError:
+        return None
+    return aside if aside.parent == data.parent and aside.is_dir() else None
 
 
 def bring_index(config: Path, choice: Choice, user: process.User | None) -> str:

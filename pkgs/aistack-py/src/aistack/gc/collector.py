@@ -135,10 +135,9 @@ class Collector:
         return done
 
     async def _bring_back(self, done: Undone, still: Callable[[], Awaitable[None]]) -> None:
-        values: dict[str, Any] = {"run": done.undoes, "after": UUID(int=0), "limit": _UNDO_BATCH}
-        while rows := await self._postgres.fetch(_QUERIES["in_trash_of"], values):
+        values = {"run": done.undoes, "limit": _UNDO_BATCH}
+        async for rows in self._postgres.pages(_QUERIES["in_trash_of"], values):
             await still()
-            values["after"] = rows[-1]["id"]
             for row in rows:
                 try:
                     done.restored += await self._bring_one(done.undoes, row["id"])

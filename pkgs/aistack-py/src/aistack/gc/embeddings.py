@@ -13,7 +13,7 @@ from uuid import UUID
 import numpy as np
 from msgspec import Struct
 
-from aistack.stores.postgres import Connection, Postgres
+from aistack.stores.postgres import Postgres
 from aistack.stores.sqlfile import load_queries
 
 _QUERIES = load_queries("aistack.gc", "sweep.sql")
@@ -22,14 +22,35 @@ _KEPT: Final = np.dtype(">u8")
 """What is held of a hash."""
 
 
-class Key(Struct, frozen=True):
+class _Key(Struct, frozen=True):
     """What names a vector."""
 
     model: str
     text_hash: bytes
 
 
-async def unused(postgres: Postgres, before: datetime) -> AsyncIterator[list[Key]]:
+async def count(postgres: Postgres, before: datetime) -> int:
+    """How many vectors made before a moment would go."""
+    return sum([len(page) async for page in _unused(postgres, before)])
+
+
+async def sweep(postgres: Postgres, before: datetime, batch: int) -> int:
+    """Delete those vectors, a batch in a transaction; returns how many."""
+    number = 0
+    async for page in _unused(postgres, before):
+        for start in range(0, len(page), batch):
+            some = page[start : start + batch]
+            values = {
+                "models": [key.model for key in some],
+                "hashes": [key.text_hash for key in some],
+                "before": before,
+            }
+            async with postgres.transaction() as conn:
+                number += (await conn.execute(_QUERIES["embeddings"], values)).rowcount
+    return number
+
+
+async def _unused(postgres: Postgres, before: datetime) -> AsyncIterator[list[_Key]]:
     """Those made before a moment of whose text and model the index needs none, in pages.
 
     A text that is stored meanwhile can be among them: its vector is then made once more.
@@ -38,7 +59,7 @@ async def unused(postgres: Postgres, before: datetime) -> AsyncIterator[list[Key
     values: dict[str, Any] = {"model": "", "hash": b"", "before": before, "limit": _PAGE}
     while rows := await postgres.fetch(_QUERIES["embeddings_page"], values):
         values |= {"model": rows[-1]["model"], "hash": rows[-1]["text_hash"]}
-        old = [Key(row["model"], bytes(row["text_hash"])) for row in rows if row["old"]]
+        old = [_Key(row["model"], bytes(row["text_hash"])) for row in rows if row["old"]]
         if not old:
             continue
         if held is None:
@@ -46,16 +67,6 @@ async def unused(postgres: Postgres, before: datetime) -> AsyncIterator[list[Key
         begins = np.frombuffer(b"".join(key.text_hash[:8] for key in old), _KEPT)
         needed = np.isin(begins, held)
         yield [key for key, keep in zip(old, needed, strict=True) if not keep]
-
-
-async def delete(conn: Connection, keys: list[Key], before: datetime) -> int:
-    """Delete some; returns how many there were."""
-    values = {
-        "models": [key.model for key in keys],
-        "hashes": [key.text_hash for key in keys],
-        "before": before,
-    }
-    return (await conn.execute(_QUERIES["embeddings"], values)).rowcount
 
 
 async def _held(postgres: Postgres) -> "np.ndarray[Any, Any]":

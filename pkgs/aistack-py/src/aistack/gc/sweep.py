@@ -16,6 +16,8 @@ from aistack.stores.sqlfile import load_queries
 
 _QUERIES = load_queries("aistack.gc", "sweep.sql")
 _BATCH = 500
+_VECTOR_DAYS = 1
+"""Of a vector whose text is gone: what is being stored or built anew may be about to ask for it."""
 
 
 class _Kind(Struct, frozen=True):
@@ -29,7 +31,6 @@ def _kinds(settings: GarbageCollection) -> list[_Kind]:
         _Kind("outbox", 1),
         _Kind("key_events", settings.history_days),
         _Kind("history", settings.history_days),
-        _Kind("embeddings", 1),
     ]
     if settings.interactions_days:
         kinds.insert(1, _Kind("interactions", settings.interactions_days))
@@ -40,14 +41,11 @@ async def count(postgres: Postgres, settings: GarbageCollection, now: datetime) 
     """How many rows of each kind would go."""
     found = []
     for kind in _kinds(settings):
-        before = now - timedelta(days=kind.days)
-        if kind.name == "embeddings":
-            number = sum([len(page) async for page in embeddings.unused(postgres, before)])
-        else:
-            rows = await postgres.fetch(_QUERIES[f"count_{kind.name}"], {"before": before})
-            number = rows[0]["rows"]
-        found.append(Sweep(kind.name, kind.days, number))
-    return found
+        values = {"before": now - timedelta(days=kind.days)}
+        rows = await postgres.fetch(_QUERIES[f"count_{kind.name}"], values)
+        found.append(Sweep(kind.name, kind.days, rows[0]["rows"]))
+    gone = await embeddings.count(postgres, now - timedelta(days=_VECTOR_DAYS))
+    return [*found, Sweep("embeddings", _VECTOR_DAYS, gone)]
 
 
 async def sweep(
@@ -56,34 +54,18 @@ async def sweep(
     """Delete old rows, some in a transaction: killed half-way, the next run does the rest."""
     done = []
     for kind in _kinds(settings):
-        before = now - timedelta(days=kind.days)
-        if kind.name == "embeddings":
-            number = await _sweep_embeddings(postgres, before)
-        else:
-            number = await _sweep_rows(postgres, trash, kind.name, before)
-        done.append(Sweep(kind.name, kind.days, number))
-    return done
-
-
-async def _sweep_rows(postgres: Postgres, trash: Trash, name: str, before: datetime) -> int:
-    values = {"before": before, "limit": _BATCH}
-    number = 0
-    while True:
-        async with postgres.transaction() as conn:
-            if name == "trash":
-                rows = await (await conn.execute(_QUERIES["trash"], values)).fetchall()
-                deleted = await trash.purge(conn, [row["id"] for row in rows])
-            else:
-                deleted = (await conn.execute(_QUERIES[name], values)).rowcount
-        number += deleted
-        if deleted < _BATCH:
-            return number
-
-
-async def _sweep_embeddings(postgres: Postgres, before: datetime) -> int:
-    number = 0
-    async for page in embeddings.unused(postgres, before):
-        for start in range(0, len(page), _BATCH):
+        values = {"before": now - timedelta(days=kind.days), "limit": _BATCH}
+        number = 0
+        while True:
             async with postgres.transaction() as conn:
-                number += await embeddings.delete(conn, page[start : start + _BATCH], before)
-    return number
+                if kind.name == "trash":
+                    rows = await (await conn.execute(_QUERIES["trash"], values)).fetchall()
+                    deleted = await trash.purge(conn, [row["id"] for row in rows])
+                else:
+                    deleted = (await conn.execute(_QUERIES[kind.name], values)).rowcount
+            number += deleted
+            if deleted < _BATCH:
+                break
+        done.append(Sweep(kind.name, kind.days, number))
+    gone = await embeddings.sweep(postgres, now - timedelta(days=_VECTOR_DAYS), _BATCH)
+    return [*done, Sweep("embeddings", _VECTOR_DAYS, gone)]

@@ -1,4 +1,4 @@
-"""The end of a background task."""
+"""The end of background tasks."""
 
 import asyncio
 from typing import Any
@@ -24,3 +24,9 @@ def heed_cancellation() -> None:
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
+
+
+def seen(task: "asyncio.Task[Any]") -> None:
+    """Nobody may be waiting for its error; asyncio would log that as a fault of ours."""
+    if not task.cancelled():
+        task.exception()

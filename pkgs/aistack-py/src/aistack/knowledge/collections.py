@@ -8,7 +8,7 @@ import msgspec
 
 from aistack.access.model import Principal
 from aistack.errors import ConflictError, InvalidError, NotFoundError
-from aistack.kit.shared import Shared
+from aistack.kit.cached import Cached
 from aistack.kit.text import clean
 from aistack.knowledge.model import Collection
 from aistack.settings.names import IDENTIFIER_PATTERN
@@ -32,7 +32,7 @@ class Collections:
     def __init__(self, postgres: Postgres, settings: Settings) -> None:
         self._postgres = postgres
         self._settings = settings
-        self._counted: dict[str | None, Shared[Counts]] = {}
+        self._counted: dict[str | None, Cached[Counts]] = {}
         """By collection; None: of all."""
 
     async def ensure(self) -> None:
@@ -63,7 +63,7 @@ class Collections:
     async def _counts(self, name: str | None) -> Counts:
         known = self._counted.get(name)
         if known is None:
-            known = self._counted[name] = Shared(partial(self._count, name), _COUNTED_S)
+            known = self._counted[name] = Cached(partial(self._count, name), _COUNTED_S)
         return await known.value()
 
     async def _count(self, name: str | None) -> Counts:

@@ -16,8 +16,8 @@ from uuid import UUID
 import psycopg
 
 from aistack.errors import AistackError, ConfigError, UnavailableError
-from aistack.knowledge import bm25, vectors
-from aistack.knowledge.embed import Embedder, pack, text_hash
+from aistack.knowledge import bm25, kept_vectors, vectors
+from aistack.knowledge.embed import Embedder
 from aistack.knowledge.generations import Generation, Generations
 from aistack.knowledge.terms import terms
 from aistack.monitoring.metrics import Metrics
@@ -278,11 +278,7 @@ class Indexer:
             await conn.execute(_QUERIES["failed"], values)
 
     async def _embeddings(self, generation: Generation, texts: list[str]) -> list[bytes] | None:
-        """A packed vector a text from the cache or the endpoint; None for a lexical generation.
-
-        Each request's vectors are kept before the next one is sent: what fails later, be it for a
-        single text, never pays for them again.
-        """
+        """A packed vector a text; None for a lexical generation."""
         model = generation.model
         if model is None:
             return None
@@ -291,27 +287,7 @@ class Indexer:
                 f"{generation.collection} holds embeddings of {model}, the settings say "
                 f"{self._embedder.model or 'none'}; run aistack reindex {generation.collection}"
             )
-        hashes = [text_hash(model, text) for text in texts]
-        values = {"model": model, "hashes": hashes}
-        rows = await self._postgres.fetch(_QUERIES["cached_embeddings"], values, binary=True)
-        known = {bytes(row["text_hash"]): bytes(row["vector"]) for row in rows}
-        missing = [
-            (h, t) for h, t in dict(zip(hashes, texts, strict=True)).items() if h not in known
-        ]
-        size = self._embedder.batch_size
-        for start in range(0, len(missing), size):
-            some = missing[start : start + size]
-            made = await self._embedder.passages([text for _, text in some])
-            fresh = {h: pack(vector) for (h, _), vector in zip(some, made, strict=True)}
-            await self._keep(model, fresh)
-            known |= fresh
-        return [known[digest] for digest in hashes]
-
-    async def _keep(self, model: str, fresh: dict[bytes, bytes]) -> None:
-        async with self._postgres.transaction() as conn:
-            for digest, packed in fresh.items():
-                entry = {"model": model, "hash": digest, "vector": packed}
-                await conn.execute(_QUERIES["keep_embedding"], entry)
+        return await kept_vectors.of(self._postgres, self._embedder, model, texts)
 
 
 def _holder(conn: Connection) -> Still:

@@ -5,10 +5,11 @@ import logging
 import re
 import select
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any, LiteralString, Protocol, Self
+from uuid import UUID
 
 import psycopg
 from psycopg import AsyncConnection, AsyncCursor, conninfo
@@ -147,6 +148,21 @@ class Postgres:
                     raise
             async with self._connection() as conn:
                 return await (await conn.execute(query, values, binary=binary)).fetchall()
+
+    async def pages(
+        self, query: LiteralString, values: dict[str, Any], *, binary: bool = False
+    ) -> AsyncGenerator[list[DictRow], None]:
+        """All rows of a statement that reads by the key ``id``, a page after the other.
+
+        Args:
+            query: of the rows whose id is beyond ``after``, in their order, at most ``limit``.
+            values: its values, without ``after``.
+            binary: as of `fetch`.
+        """
+        after = UUID(int=0)
+        while rows := await self.fetch(query, values | {"after": after}, binary=binary):
+            yield rows
+            after = rows[-1]["id"]
 
     @asynccontextmanager
     async def transaction(self, *, whole: bool = False) -> AsyncIterator[Connection]:

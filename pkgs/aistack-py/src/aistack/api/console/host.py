@@ -13,7 +13,7 @@ _ENTRIES = 100
 
 async def load(visit: Visit) -> Values:
     """The last look at the host."""
-    return {"findings": await visit.state.host.value()}
+    return {"findings": await visit.state.host()}
 
 
 async def show(visit: Visit) -> Response:

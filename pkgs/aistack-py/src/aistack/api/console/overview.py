@@ -36,7 +36,7 @@ class Headline(NamedTuple):
 async def load(visit: Visit) -> Values:
     """What the parts show."""
     stack = visit.stack
-    health, findings = stack.health.detailed(), await visit.state.host.value()
+    health, findings = stack.health.detailed(), await visit.state.host()
     active = await stack.tracker.issues.active()
     runs = await stack.collector.history(limit=1)
     return {

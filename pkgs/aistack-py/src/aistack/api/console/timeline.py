@@ -36,7 +36,7 @@ async def timeline(visit: Visit, limit: int) -> list[Entry]:
     """The newest entries, newest first."""
     deeds = await visit.stack.tracker.issues.recent(limit)
     events = await visit.stack.keys.events(limit=limit)
-    runs = await visit.state.jobs.value() or []
+    runs = await visit.state.jobs() or []
     entries = [*_of_issues(deeds), *_of_keys(events), *_of_jobs(runs)]
     return sorted(entries, key=lambda entry: entry.at, reverse=True)[:limit]
 

@@ -6,7 +6,7 @@ are compared by them, those without by their terms.
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
 from typing import Any
 from uuid import UUID
@@ -152,7 +152,8 @@ async def _read(context: Context, kind: Row) -> _Sketched | None:
     ranks: list[NDArray[np.float64]] = []
     new: list[NDArray[np.bool_]] = []
     ids = bytearray()
-    async with aclosing(ahead(_pages(context, kind))) as pages:
+    read = context.postgres.pages(_QUERIES["sketched"], kind | {"limit": _PAGE}, binary=True)
+    async with aclosing(ahead(read)) as pages:
         async for page in pages:
             rows = [row for row in page if row["ours"] and row["id"] not in context.gone]
             if not rows:
@@ -173,14 +174,6 @@ async def _read(context: Context, kind: Row) -> _Sketched | None:
     return _Sketched(
         raw, np.concatenate(sketches)[order], np.concatenate(new)[order], sketcher.differing(least)
     )
-
-
-async def _pages(context: Context, kind: Row) -> AsyncGenerator[list[Row], None]:
-    """All solutions, by their ids."""
-    values: Row = kind | {"after": UUID(int=0), "limit": _PAGE}
-    while rows := await context.postgres.fetch(_QUERIES["sketched"], values, binary=True):
-        yield rows
-        values["after"] = rows[-1]["id"]
 
 
 def _rank(row: Row) -> tuple[float, ...]:

@@ -95,7 +95,14 @@ async def _scanned(context: Context, index: str) -> AsyncGenerator[list[Found], 
 
 async def _documents(context: Context, report: TierReport, generation: Row) -> AsyncIterator[Step]:
     """Documents with a passage that the index should have, and has not."""
-    async with aclosing(ahead(_indexed(context, generation))) as pages:
+    values: Row = {
+        "collection": COLLECTION,
+        "generation": generation["id"],
+        "before": context.now - timedelta(seconds=context.settings.grace_s),
+        "limit": _PAGE // 2,
+    }
+    read = context.postgres.pages(_QUERIES["indexed_documents"], values)
+    async with aclosing(ahead(read)) as pages:
         async for rows in pages:
             wanted = [str(chunk) for row in rows for chunk in row["chunks"]]
             there: set[str] = set()
@@ -115,22 +122,8 @@ async def _documents(context: Context, report: TierReport, generation: Row) -> A
                     )
 
 
-async def _indexed(context: Context, generation: Row) -> AsyncGenerator[list[Row], None]:
-    values: Row = {
-        "collection": COLLECTION,
-        "generation": generation["id"],
-        "before": context.now - timedelta(seconds=context.settings.grace_s),
-        "after": UUID(int=0),
-        "limit": _PAGE // 2,
-    }
-    while rows := await context.postgres.fetch(_QUERIES["indexed_documents"], values):
-        yield rows
-        values["after"] = rows[-1]["id"]
-
-
 async def _lost_solutions(context: Context, report: TierReport) -> AsyncIterator[Step]:
-    values: Row = {"after": UUID(int=0), "limit": _PAGE}
-    while rows := await context.postgres.fetch(_QUERIES["without_document"], values):
+    async for rows in context.postgres.pages(_QUERIES["without_document"], {"limit": _PAGE}):
         for row in rows:
             report.reindexed += 1
             yield Step(
@@ -140,7 +133,6 @@ async def _lost_solutions(context: Context, report: TierReport) -> AsyncIterator
                 reason="no_document",
                 evidence={},
             )
-        values["after"] = rows[-1]["id"]
 
 
 def _known(point: Found) -> bool:

@@ -66,7 +66,7 @@ def read(source: bytes, most_bytes: int) -> Reading:
     except process.FailedError as exc:
         if exc.status in _LATE:
             raise _late() from exc
-        if exc.status in _SHORT or "MemoryError" in exc.detail:
+        if exc.status in _SHORT:
             raise TooLargeError(
                 f"the PDF takes more than {MEMORY_BYTES} bytes of memory to read; split it"
             ) from exc

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from aistack.errors import UnavailableError
-from aistack.kit.shared import Shared
+from aistack.kit.cached import Cached
 from aistack.kit.tasks import end
 
 pytestmark = pytest.mark.anyio
@@ -29,9 +29,9 @@ class Source:
         return number
 
 
-async def begun(shared: Shared[int], number: int) -> list[asyncio.Task[int]]:
+async def begun(cached: Cached[int], number: int) -> list[asyncio.Task[int]]:
     """So many that ask at once, and have all begun to."""
-    asking = [asyncio.create_task(shared.value()) for _ in range(number)]
+    asking = [asyncio.create_task(cached.value()) for _ in range(number)]
     for _ in range(3):
         await asyncio.sleep(0)
     return asking
@@ -39,11 +39,11 @@ async def begun(shared: Shared[int], number: int) -> list[asyncio.Task[int]]:
 
 async def test_one_reads_for_all_who_ask_at_once_and_for_a_while_after() -> None:
     source = Source()
-    shared = Shared(source, 60)
-    asking = await begun(shared, 10)
+    cached = Cached(source, 60)
+    asking = await begun(cached, 10)
     source.may_answer.set()
     assert await asyncio.gather(*asking) == [1] * 10
-    assert await shared.value() == 1
+    assert await cached.value() == 1
     assert source.reads == 1
 
 
@@ -58,7 +58,7 @@ async def test_it_is_read_again_when_its_time_is_over(monkeypatch: pytest.Monkey
         reads.append(now)
         return len(reads)
 
-    quick, slow = Shared(read, 60), Shared(read, 5)
+    quick, slow = Cached(read, 60), Cached(read, 5)
     assert await quick.value() == 1
     now = 1059.9
     assert await quick.value() == 1
@@ -75,20 +75,21 @@ async def test_it_is_read_again_when_its_time_is_over(monkeypatch: pytest.Monkey
 async def test_an_error_is_for_those_who_waited_and_no_later_one() -> None:
     source = Source()
     source.error = UnavailableError("away")
-    shared = Shared(source, 60)
-    asking = await begun(shared, 3)
+    cached = Cached(source, 60)
+    asking = await begun(cached, 3)
     source.may_answer.set()
     errors = await asyncio.gather(*asking, return_exceptions=True)
     assert errors == [source.error] * 3
     assert source.reads == 1
     source.error = None
-    assert await shared.value() == 2
+    assert await cached.value() == 2
 
 
-async def test_one_who_goes_away_leaves_the_reading_to_the_next() -> None:
+async def test_one_who_goes_away_takes_the_reading_from_nobody() -> None:
     source = Source()
-    shared = Shared(source, 60)
-    first, second = await begun(shared, 2)
+    cached = Cached(source, 60)
+    first, second = await begun(cached, 2)
     await end(first)
     source.may_answer.set()
-    assert await second == 2
+    assert await second == 1
+    assert source.reads == 1

@@ -1,4 +1,4 @@
-"""What takes long is read once for all, and is never shown as newer than it is."""
+"""Who would not wait is told what was known before, and never as newer than it is."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from aistack.api.console import state
-from aistack.api.console.state import Cached
 from aistack.errors import UnavailableError
+from aistack.kit import cached as module
+from aistack.kit.cached import Cached
 
 pytestmark = pytest.mark.anyio
 
@@ -22,8 +22,7 @@ class Slow:
         self.readings = 0
         self.go = asyncio.Event()
         self.error: Exception | None = None
-        monkeypatch.setattr(state, "_PATIENCE_S", 0.01)
-        monkeypatch.setattr(state, "time", SimpleNamespace(monotonic=lambda: self.now_s))
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: self.now_s))
 
     async def read(self) -> int:
         self.readings += 1
@@ -33,6 +32,10 @@ class Slow:
         return self.readings
 
 
+async def asked(cached: Cached[int]) -> int | None:
+    return await cached.soon(patience_s=0.01, lapsed_s=60)
+
+
 @pytest.fixture
 async def slow(monkeypatch: pytest.MonkeyPatch) -> Slow:
     return Slow(monkeypatch)
@@ -40,33 +43,33 @@ async def slow(monkeypatch: pytest.MonkeyPatch) -> Slow:
 
 async def test_it_is_read_once_for_all_and_not_before_its_time(slow: Slow) -> None:
     cached = Cached(slow.read, 30)
-    assert await asyncio.gather(cached.value(), cached.value()) == [None, None]
+    assert await asyncio.gather(asked(cached), asked(cached)) == [None, None]
     slow.go.set()
-    assert await asyncio.gather(cached.value(), cached.value()) == [1, 1]
+    assert await asyncio.gather(asked(cached), asked(cached)) == [1, 1]
     slow.now_s += 29
-    assert await cached.value() == 1
+    assert await asked(cached) == 1
     slow.now_s += 1
-    assert await cached.value() == 2
+    assert await asked(cached) == 2
 
 
 async def test_what_was_read_after_the_last_one_left_is_as_old_as_it_is(slow: Slow) -> None:
     cached = Cached(slow.read, 30)
-    assert await cached.value() is None
+    assert await asked(cached) is None
     slow.go.set()
     await asyncio.sleep(0.01)
     slow.now_s += 3600
-    assert await cached.value() == 2
+    assert await asked(cached) == 2
 
 
 async def test_what_is_far_too_old_is_not_shown_while_it_is_read_anew(slow: Slow) -> None:
     cached = Cached(slow.read, 30)
     slow.go.set()
-    assert await cached.value() == 1
+    assert await asked(cached) == 1
     slow.go.clear()
     slow.now_s += 60
-    assert await cached.value() == 1
+    assert await asked(cached) == 1
     slow.now_s += 3600
-    assert await cached.value() is None
+    assert await asked(cached) is None
     await cached.close()
 
 
@@ -74,7 +77,7 @@ async def test_all_who_wait_are_told_what_went_wrong(slow: Slow) -> None:
     cached = Cached(slow.read, 30)
     slow.error = UnavailableError("the database does not answer")
     slow.go.set()
-    told = await asyncio.gather(cached.value(), cached.value(), return_exceptions=True)
+    told = await asyncio.gather(asked(cached), asked(cached), return_exceptions=True)
     assert told == [slow.error, slow.error]
     slow.error = None
-    assert await cached.value() == 2
+    assert await asked(cached) == 2
