@@ -1,5 +1,6 @@
 # The sandbox of the units, and the firewall around them.
 {
+  lib,
   self,
   evaluate,
   enabled,
@@ -7,6 +8,25 @@
   ...
 }:
 {
+  # systemd refuses a unit without one, and with it whatever requires it.
+  testEachUnitHasACommand = {
+    expr =
+      lib.concatMap
+        (
+          host:
+          lib.attrNames (
+            lib.filterAttrs (
+              name: unit: lib.hasPrefix "aistack" name && !unit.serviceConfig ? ExecStart
+            ) host.systemd.services
+          )
+        )
+        [
+          enabled
+          # No key to make.
+          (with' { adminKeyFile = "/run/secrets/admin-key"; })
+        ];
+    expected = [ ];
+  };
   testFirewallLeavesTheBackendClosed = {
     expr =
       (with' {

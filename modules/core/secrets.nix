@@ -65,8 +65,12 @@ in
       path = [ pkgs.coreutils ];
       enableStrictShellChecks = true;
       script =
-        lib.optionalString (cfg.adminKeyFile == null || cfg.hostKeys != { }) ''
+        # Also where there is nothing to make: systemd refuses a unit without a command, and what
+        # requires it does not start either.
+        ''
           cd "$STATE_DIRECTORY"
+        ''
+        + lib.optionalString (cfg.adminKeyFile == null || cfg.hostKeys != { }) ''
           make() {
             ${lib.getExe cfg.package} keys generate > ".$1.new"
             sync ".$1.new"
