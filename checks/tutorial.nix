@@ -34,6 +34,8 @@ in
       ];
     };
     services.openssh.enable = true;
+    # As a host has it, and no machine of a check.
+    documentation.enable = lib.mkForce true;
     virtualisation.memorySize = 3072;
     specialisation.kb.configuration = {
       imports = [ ../templates/host/host.nix ];
