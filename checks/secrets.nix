@@ -256,7 +256,8 @@ in
           kb.succeed(
               f"base64 {canary} > /tmp/left",
               f"tr -d '\\n' < {canary} | od -An -tx1 | tr -d ' \\n' > /run/left",
-              f"(exec -a $(cat {canary}) sleep 900) > /dev/null 2>&1 &",
+              # Not by another name of sleep: nixpkgs' coreutils are one program, which goes by its name.
+              f"bash -c 'sleep 900; true' $(cat {canary}) > /dev/null 2>&1 &",
               f"TOKEN=$(cat {canary}) runuser -u nobody -- sleep 900 > /dev/null 2>&1 &",
               f"redis-cli -s ${nodes.kb.services.redis.servers.aistack.unixSocket} -x set left < {canary}",
               f"runuser -u postgres -- psql -qc \"comment on database aistack is '$(cat {canary})'\"",
