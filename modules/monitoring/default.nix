@@ -43,7 +43,8 @@ let
       }
       ''
         mkdir -p $out/rules $out/dashboards
-        ${lib.getExe cfg.package} mixin render $out --runbooks-url ${lib.escapeShellArg own.runbooksUrl}
+        ${lib.getExe cfg.package} mixin render $out \
+          --runbooks-url ${lib.escapeShellArg own.runbooksUrl} --runbooks-ending ${own.runbooksEnding}
         python3 ${./join_rules.py} $out/rules > $out/rules.json
       '';
 in
@@ -71,6 +72,19 @@ in
       description = ''
         Where alerts and dashboards say that runbooks are, without a slash at its end. By default that
         is the documentation on this host.
+      '';
+    };
+
+    runbooksEnding = lib.mkOption {
+      type = lib.types.enum [
+        ".html"
+        ".md"
+      ];
+      default = if lib.hasPrefix "file:" own.runbooksUrl then ".md" else ".html";
+      defaultText = lib.literalMD "`.md` for a `file:` URL, else `.html`";
+      description = ''
+        What the pages there end with: `.html` where it is the site (`nix build .#docs`), `.md` where
+        a Git forge shows the sources.
       '';
     };
 

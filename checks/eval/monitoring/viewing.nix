@@ -103,6 +103,17 @@
       delete_request_store = "filesystem";
     };
   };
+  # The folder on this host has Markdown, the site that others publish has its pages.
+  testRunbooksAreNamedAsTheyArePublished = {
+    expr = map (config: config.services.aistack.monitoring.runbooksEnding) [
+      plain
+      (monitored { runbooksUrl = "https://wiki.test/runbooks"; } { })
+    ];
+    expected = [
+      ".md"
+      ".html"
+    ];
+  };
   testTheWatcherIsWatched = {
     expr = map (name: all.systemd.services.${name}.onFailure == [ "aistack-issue@%n.service" ]) [
       "alertmanager"

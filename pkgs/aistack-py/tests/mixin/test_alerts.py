@@ -23,6 +23,7 @@ from mixin.promtool import promtool
 from aistack.cli.main import main
 from aistack.issues.alertmanager import Alert as Told, Alerts, events_of
 from aistack.mixin.rules import rules
+from aistack.mixin.runbooks import Runbooks
 from aistack.monitoring.contract import SERIES
 
 ALWAYS = "Watchdog"
@@ -48,7 +49,7 @@ def test_alerts_fire_and_are_silent_when_they_should(path: Path) -> None:
 
 
 def test_what_is_rendered_is_valid(tmp_path: Path) -> None:
-    for name, text in rules("https://kb.example.org/runbooks").items():
+    for name, text in rules(Runbooks.at("https://kb.example.org/runbooks")).items():
         assert "RUNBOOKS" not in text
         (tmp_path / name).write_text(text, "utf-8")
     promtool("check", "rules", *sorted(tmp_path.iterdir()))
@@ -106,6 +107,29 @@ def anchors_of(path: Path) -> set[str]:
         re.sub(r"[^\w -]", "", line.lstrip("# ")).strip().lower().replace(" ", "-")
         for line in path.read_text("utf-8").splitlines()
         if line.startswith("#")
+    }
+
+
+def runbook_urls(runbooks: Runbooks) -> set[str]:
+    return {
+        url for text in rules(runbooks).values() for url in re.findall(r"runbook_url: (.*)", text)
+    }
+
+
+@pytest.mark.parametrize(
+    ("runbooks", "page"),
+    [
+        # The site has a page for each file of Markdown; a folder of the host has the files.
+        (Runbooks.at("https://kb.example.org/docs/runbooks/"), "https://kb.example.org/docs/runbooks/gc.html"),
+        (Runbooks.at("file:///run/doc/runbooks"), "file:///run/doc/runbooks/gc.md"),
+        (Runbooks.at("https://git.example.org/docs/runbooks", ".md"), "https://git.example.org/docs/runbooks/gc.md"),
+    ],
+)  # fmt: skip
+def test_a_runbook_is_named_as_it_is_published(runbooks: Runbooks, page: str) -> None:
+    told = runbook_urls(runbooks)
+    assert f"{page}#gclate" in told
+    assert {url.partition("#")[0] for url in told} == {
+        runbooks.page(alert.runbook[0]) for alert in alerts()
     }
 
 

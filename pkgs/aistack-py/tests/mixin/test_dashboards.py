@@ -13,9 +13,10 @@ from aistack.cli.main import main
 from aistack.mixin.dashboards import DASHBOARDS, dashboards
 from aistack.mixin.dashboards.exceptions import WITHOUT_DATA
 from aistack.mixin.dashboards.reference import reference
+from aistack.mixin.runbooks import Runbooks
 
 DOCS = Path(__file__).parents[4] / "docs"
-RUNBOOKS = "https://books.example/runbooks"
+RUNBOOKS = Runbooks.at("https://books.example/runbooks")
 FIRST_PAINT = 12
 PANELS = 80
 
@@ -119,7 +120,7 @@ class TestEach:
     def test_the_runbook_is_one_click_away(self, models: dict[str, Dashboard], uid: str) -> None:
         (dashboard,) = (one for one in DASHBOARDS if one.uid == uid)
         urls = [link.url for link in models[uid].links if link.type == "link"]
-        assert urls == ([f"{RUNBOOKS}/{dashboard.runbook}"] if dashboard.runbook else [])
+        assert urls == ([RUNBOOKS.page(dashboard.runbook)] if dashboard.runbook else [])
         assert dashboard.runbook or uid in {"aistack-overview", "aistack-logs"}
 
     def test_links_lead_to_dashboards(self, models: dict[str, Dashboard], uid: str) -> None:
@@ -153,7 +154,9 @@ def test_exceptions_are_few_and_of_panels_that_exist() -> None:
 
 
 def test_the_files_are_those_of_the_command(tmp_path: Path) -> None:
-    done = CliRunner().invoke(main, ["mixin", "render", str(tmp_path), "--runbooks-url", RUNBOOKS])
+    done = CliRunner().invoke(
+        main, ["mixin", "render", str(tmp_path), "--runbooks-url", RUNBOOKS.url]
+    )
     assert done.exit_code == 0
     written = {path.stem: json.loads(path.read_text()) for path in tmp_path.rglob("*.json")}
     assert written == dashboards(RUNBOOKS)

@@ -1,6 +1,7 @@
 """``aistack mixin``: rules, alerts and dashboards as files."""
 
 from pathlib import Path
+from typing import get_args
 
 import click
 
@@ -8,6 +9,7 @@ from aistack.cli.render import as_json, table
 from aistack.mixin.dashboards.queries import queries as all_queries
 from aistack.mixin.dashboards.reference import reference as dashboards_reference
 from aistack.mixin.render import write
+from aistack.mixin.runbooks import Ending, Runbooks
 from aistack.monitoring.contract.reference import markdown as metrics_reference
 
 RUNBOOKS = "file:///run/current-system/sw/share/doc/aistack/runbooks"
@@ -29,9 +31,14 @@ def mixin() -> None:
     show_default=True,
     help="Where the documentation's folder runbooks/ is published.",
 )
-def render(folder: Path, runbooks_url: str) -> None:
+@click.option(
+    "--runbooks-ending",
+    type=click.Choice(get_args(Ending)),
+    help="What pages end with there [default: .html, as the site has it; .md of a file: URL].",
+)
+def render(folder: Path, runbooks_url: str, runbooks_ending: Ending | None) -> None:
     """Write rules/*.yaml and dashboards/*.json below FOLDER."""
-    count = write(folder, runbooks_url=runbooks_url.rstrip("/"))
+    count = write(folder, Runbooks.at(runbooks_url, runbooks_ending))
     click.echo(f"{count} files below {folder}")
 
 

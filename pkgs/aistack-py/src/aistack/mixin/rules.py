@@ -1,20 +1,25 @@
 """Recording rules and alerts: the YAML files of this folder, with links to the runbooks."""
 
+import re
 from importlib.resources import files
 
+from aistack.mixin.runbooks import Runbooks
+
 _HERE = files("aistack.mixin")
-_RUNBOOKS = "RUNBOOKS/"
-"""Stands in the files where the address of the runbooks goes."""
+_RUNBOOK = re.compile(r"RUNBOOKS/([a-z]+\.md)")
+"""Stands in the files where the address of a runbook goes."""
 
 
-def rules(runbooks_url: str) -> dict[str, str]:
+def rules(runbooks: Runbooks) -> dict[str, str]:
     """File name to its text.
 
     Args:
-        runbooks_url: where ``docs/runbooks`` is to be read, without a slash at its end.
+        runbooks: where they are to be read.
     """
     return {
-        f"{kind}-{source.name}": source.read_text("utf-8").replace(_RUNBOOKS, f"{runbooks_url}/")
+        f"{kind}-{source.name}": _RUNBOOK.sub(
+            lambda found: runbooks.page(found[1]), source.read_text("utf-8")
+        )
         for kind in ("rules", "alerts")
         for source in sorted((_HERE / kind).iterdir(), key=lambda source: source.name)
         if source.name.endswith(".yaml")

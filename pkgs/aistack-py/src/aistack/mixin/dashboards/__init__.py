@@ -18,6 +18,7 @@ from aistack.mixin.dashboards.overview import OVERVIEW
 from aistack.mixin.dashboards.postgresql import POSTGRESQL
 from aistack.mixin.dashboards.qdrant import QDRANT
 from aistack.mixin.dashboards.redis import REDIS
+from aistack.mixin.runbooks import Runbooks
 
 DASHBOARDS = (
     OVERVIEW, AIDB, COORDINATOR, GUARDS, GC, BACKUPS, HEALTH, ISSUES, HOST, POSTGRESQL, REDIS,
@@ -25,10 +26,10 @@ DASHBOARDS = (
 )  # fmt: skip
 
 
-def dashboards(runbooks_url: str) -> dict[str, dict[str, Any]]:
+def dashboards(runbooks: Runbooks) -> dict[str, dict[str, Any]]:
     """Uid to the dashboard in Grafana's JSON model.
 
     Args:
-        runbooks_url: where ``docs/runbooks`` is to be read, without a slash at its end.
+        runbooks: where they are to be read.
     """
-    return {one.uid: model(one, runbooks_url) for one in DASHBOARDS}
+    return {one.uid: model(one, runbooks) for one in DASHBOARDS}

@@ -6,6 +6,7 @@ from typing import Any
 
 from aistack.mixin.dashboards.grid import COLUMNS, Place, place
 from aistack.mixin.dashboards.model import Annotation, Dashboard, Kind, Panel, Row, Variable
+from aistack.mixin.runbooks import Runbooks
 
 _SCHEMA = 41
 _TAG = "aistack"
@@ -57,12 +58,12 @@ _AT_ONCE = ("stat", "bargauge", "table")
 """They show how it is now: Prometheus is asked for one moment, not for the whole range."""
 
 
-def model(dashboard: Dashboard, runbooks_url: str) -> dict[str, Any]:
+def model(dashboard: Dashboard, runbooks: Runbooks) -> dict[str, Any]:
     """What Grafana imports, or is provisioned with.
 
     Args:
         dashboard: which.
-        runbooks_url: where the runbooks are to be read, without a slash at its end.
+        runbooks: where they are to be read.
     """
     return {
         "uid": dashboard.uid,
@@ -78,7 +79,7 @@ def model(dashboard: Dashboard, runbooks_url: str) -> dict[str, Any]:
         "time": {"from": "now-6h", "to": "now"},
         "timepicker": {},
         "fiscalYearStartMonth": 0,
-        "links": _links(dashboard, runbooks_url),
+        "links": _links(dashboard, runbooks),
         "templating": {"list": _variables(dashboard)},
         "annotations": {"list": [_annotation(one) for one in dashboard.annotations]},
         "panels": _rows(dashboard),
@@ -215,7 +216,7 @@ def _more(panel: Panel) -> list[dict[str, Any]]:
     return [{"title": "More", "url": f"/d/{panel.to}?${{__url_time_range}}", "targetBlank": False}]
 
 
-def _links(dashboard: Dashboard, runbooks_url: str) -> list[dict[str, Any]]:
+def _links(dashboard: Dashboard, runbooks: Runbooks) -> list[dict[str, Any]]:
     others = {
         "type": "dashboards", "title": "Dashboards", "tags": [_TAG], "asDropdown": True,
         "icon": "external link", "includeVars": False, "keepTime": True, "targetBlank": False,
@@ -226,7 +227,7 @@ def _links(dashboard: Dashboard, runbooks_url: str) -> list[dict[str, Any]]:
     runbook = {
         "type": "link", "title": "Runbook", "tags": [], "asDropdown": False,
         "icon": "doc", "includeVars": False, "keepTime": False, "targetBlank": True,
-        "tooltip": "What to do", "url": f"{runbooks_url}/{dashboard.runbook}",
+        "tooltip": "What to do", "url": runbooks.page(dashboard.runbook),
     }  # fmt: skip
     return [others, runbook]
 
