@@ -211,6 +211,12 @@ in
           ) "--cluster.listen-address=";
         };
 
+        # For who is called: runbooks begin with a silence by amtool, which asks this one by itself.
+        environment = {
+          systemPackages = [ config.services.prometheus.alertmanager.package ];
+          etc."amtool/config.yml".text = "alertmanager.url: http://${own.endpoint}\n";
+        };
+
         systemd.services.alertmanager = lib.mkMerge [
           (bounded "256M")
           {
