@@ -139,6 +139,24 @@ async def test_pointers(body: Any, pointer: str) -> None:
         assert answer.json()["errors"][0]["pointer"] == pointer
 
 
+async def test_a_path_with_a_number_of_thousands_of_digits_is_not_found() -> None:
+    async with client() as c:
+        assert (await c.get("/v1/issues/" + "9" * 5000)).status_code == 404
+        # As for any other path of the console, whoever is not signed in.
+        assert (await c.get("/console/issues/" + "9" * 5000)).status_code == 303
+
+
+async def test_what_has_no_route_has_no_method_of_the_client_in_the_metrics() -> None:
+    stack = fake_stack()
+    async with client(stack=stack) as c:
+        for status, path in ((303, "/console/nowhere"), (404, "/nowhere")):
+            assert (await c.get(path)).status_code == status
+    told = stack.metrics.registry
+    for status in ("303", "404"):
+        labels = {"method": "-", "route": "-", "status": status}
+        assert told.get_sample_value("aidb_http_requests_total", labels) == 1
+
+
 async def test_query_parameters() -> None:
     async with client() as c:
         assert (await c.get(DOCS, params={"limit": "7"})).status_code == 200

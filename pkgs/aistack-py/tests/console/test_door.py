@@ -33,7 +33,7 @@ FOREIGN = re.compile(r"(?:src|href|action)=\"(?!/console|#)", re.IGNORECASE)
 
 def paths(method: str) -> list[str]:
     found = [page.path for page in PAGES if page.method == method]
-    return [re.sub(r"{\w+(:int)?}", "7", path) for path in found]
+    return [re.sub(r"{\w+(:number)?}", "7", path) for path in found]
 
 
 def cookie_of(answer: httpx.Response) -> str:

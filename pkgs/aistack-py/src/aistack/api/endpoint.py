@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import msgspec
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -36,6 +37,26 @@ PATH_TYPES: Mapping[str, Any] = {
     "issue": Annotated[int, msgspec.Meta(ge=1, le=2**53)],
 }
 """Types of path parameters; what does not fit cannot exist and is not found. Others: str."""
+
+
+class _Number(Convertor[int]):
+    """``{x:number}``: an id in a path, of at most as many digits as 2**53 has.
+
+    Starlette's ``int`` takes any number of them, and of some thousand Python makes an error.
+    """
+
+    regex = "[0-9]{1,16}"
+
+    def convert(self, value: str) -> int:
+        """Of the path's text."""
+        return int(value)
+
+    def to_string(self, value: int) -> str:
+        """As a path has it."""
+        return str(value)
+
+
+register_url_convertor("number", _Number())
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,6 @@ PUBLIC = frozenset({"/health/live", "/health/ready", "/health/startup"})
 _REFUSED = 400
 SENTRY = "/api/"
 """Below it Sentry's clients report; their key comes in a header of its own or in the query."""
-_UNROUTED = frozenset({0, 401, 404, 405, 413, 429, 503})
 CONSOLE = "/console"
 """The pages of the console, which has a door, and a policy for browsers, of its own."""
 STREAM = CONSOLE + "/events"
@@ -132,7 +131,7 @@ class AccessLog:
             principal: Principal | None = scope.get(PRINCIPAL)
             seconds = (began or time.perf_counter()) - start
             method, route = scope["method"], scope.get(ROUTE, "-")
-            if route == "-" and status in _UNROUTED:
+            if route == "-":
                 method = "-"  # a client's own words must not become labels
             self._count(method, route, status, seconds)
             # They ask every few seconds: that all is well is no news.

@@ -51,7 +51,7 @@ async def analyze_issues(stack: Stack, _principal: Principal, call: Call) -> Exp
     return Explained(found, suggestions(found))
 
 
-_ONE = "/v1/issues/{issue:int}"
+_ONE = "/v1/issues/{issue:number}"
 _TAGS = ("issues",)
 
 ENDPOINTS = (

@@ -125,7 +125,7 @@ class Console:
         yield Route("/console/{rest:path}", self._missing, methods=["GET", "POST"])
 
     def _server_of(self, page: Page) -> Serve:
-        name = page.path.replace(":int}", "}")
+        name = page.path.replace(":number}", "}")
 
         async def serve(request: Request) -> Response:
             session, principal = await self._door.admit(request)

@@ -86,5 +86,5 @@ LIVE = Live(name="garbage", load=load, parts=("store", "collections"))
 PAGES = (
     Page("GET", "/console/garbage", show),
     Page("POST", "/console/garbage/plan", plan),
-    Page("POST", "/console/garbage/runs/{run:int}/undo", undo),
+    Page("POST", "/console/garbage/runs/{run:number}/undo", undo),
 )

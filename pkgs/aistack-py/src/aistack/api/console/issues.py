@@ -90,7 +90,7 @@ def _filter(visit: Visit) -> IssueFilter:
 LIVE = Live(name="issues", load=load, parts=("issue_list",))
 PAGES = (
     Page("GET", "/console/issues", show_list),
-    Page("GET", "/console/issues/{issue:int}", show_one),
-    Page("POST", "/console/issues/{issue:int}/status", change_status),
-    Page("POST", "/console/issues/{issue:int}/assignee", assign),
+    Page("GET", "/console/issues/{issue:number}", show_one),
+    Page("POST", "/console/issues/{issue:number}/status", change_status),
+    Page("POST", "/console/issues/{issue:number}/assignee", assign),
 )
