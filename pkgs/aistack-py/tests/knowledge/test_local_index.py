@@ -1,3 +1,4 @@
+import threading
 from pathlib import Path
 
 import pytest
@@ -36,5 +37,23 @@ async def test_a_local_index_has_one_process(settings: Settings) -> None:
     async with open_stack(settings, index=False) as one:
         await one.qdrant.ping()
         async with open_stack(settings, index=False) as two:
+            threads = threading.active_count()
+            for _ in range(3):
+                with pytest.raises(UnavailableError, match="in use"):
+                    await two.qdrant.ping()
+            # One of the pool may be new.
+            assert threading.active_count() <= threads + 1
+
+
+async def test_what_another_process_writes_just_now_is_not_deleted(
+    settings: Settings, local: Path
+) -> None:
+    async with open_stack(settings, index=False) as one:
+        await one.indexer.drain()
+        whole = (local / "meta.json").read_text()
+        (local / "meta.json").write_text(whole[:20])
+        async with open_stack(settings, index=False) as two:
             with pytest.raises(UnavailableError, match="in use"):
                 await two.qdrant.ping()
+        (local / "meta.json").write_text(whole)
+        assert await one.vectors.names()

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import shutil
 import threading
 import warnings
@@ -16,8 +17,8 @@ import msgspec
 from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from aistack.errors import UnavailableError
-from aistack.kit import tracing
+from aistack.errors import ConflictError, UnavailableError
+from aistack.kit import flock, tracing
 from aistack.kit.tasks import heed_cancellation
 from aistack.settings import schema
 from aistack.settings.load import read_secret
@@ -62,12 +63,14 @@ class Qdrant:
         not be it.
         """
         if self.is_local:
+            client = await asyncio.to_thread(self._local_client)
+            # Behind it: each try at a folder that is in use would leave a thread.
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(
                 target=self._loop.run_forever, name="qdrant-local", daemon=True
             )
             self._thread.start()
-            self._client = await asyncio.to_thread(self._local_client)
+            self._client = client
             return
         key_file, url = self._settings.api_key_file, self._settings.url or ""
         key = read_secret(key_file, "qdrant.api_key_file") if key_file else None
@@ -85,18 +88,20 @@ class Qdrant:
 
     def _local_client(self) -> AsyncQdrantClient:
         path = Path(self._settings.path or "")
+        busy = f"{path} is in use by another process: local mode has one user"
         try:
-            return AsyncQdrantClient(path=str(path), force_disable_check_same_thread=True)
-        except ValueError:
-            # qdrant-client does not write its meta.json atomically: a kill can leave half of it.
-            # The index is derived data; the indexer fills the empty one from PostgreSQL.
-            log.warning("the local index is damaged; it is made anew")
-            shutil.rmtree(path)
-            return AsyncQdrantClient(path=str(path), force_disable_check_same_thread=True)
-        except RuntimeError as exc:
-            raise UnavailableError(
-                f"{self._settings.path} is in use by another process: local mode has one user"
-            ) from exc
+            try:
+                return AsyncQdrantClient(path=str(path), force_disable_check_same_thread=True)
+            except ValueError:
+                # qdrant-client does not write its meta.json atomically: a kill can leave half of
+                # it. The index is derived data; the indexer fills the empty one from PostgreSQL.
+                # But it reads before it locks: another process may be writing it just now.
+                with flock.held(os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o600), busy):
+                    log.warning("the local index is damaged; it is made anew")
+                    shutil.rmtree(path)
+                return AsyncQdrantClient(path=str(path), force_disable_check_same_thread=True)
+        except (ConflictError, RuntimeError) as exc:
+            raise UnavailableError(busy) from exc
 
     async def close(self) -> None:
         """Close the client and end local mode's thread."""
