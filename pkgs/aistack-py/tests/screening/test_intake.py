@@ -1,7 +1,9 @@
 """An import goes on past a file with a credential, and says why it was left out."""
 
+import os
 from pathlib import Path
 
+import msgspec
 import pytest
 from samples import secrets
 
@@ -37,6 +39,28 @@ async def test_a_file_with_a_credential_is_skipped(settings: Settings, tmp_path:
     assert "credentials (aistack-key) at line 3, column 5, offset 11" in results[1].reason
     assert key not in results[1].reason
     assert [d.path for d in stored.documents] == ["a.md", "c.md"]
+
+
+async def test_odd_files_end_no_import(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("# Good")
+    (tmp_path / "circle.md").symlink_to("circle.md")
+    Path(os.fsdecode(bytes(tmp_path) + b"/caf\xe9.md")).write_text("# Latin-1")
+    async with open_stack(settings, index=False) as stack:
+        results = await import_files(
+            stack.documents,
+            LOCAL_OPERATOR,
+            find_files([tmp_path]),
+            collection="nixos_docs",
+            project="default",
+            max_bytes=1024,
+            progress=lambda _: None,
+        )
+    assert results == [
+        FileResult("a.md", "created"),
+        FileResult("caf\\xe9.md", "created"),
+        FileResult("circle.md", "skipped", "not a regular file"),
+    ]
+    assert msgspec.json.encode(results)
 
 
 def test_pictures_beside_documents_are_no_mistake(tmp_path: Path) -> None:

@@ -41,7 +41,8 @@ def find_files(roots: list[Path]) -> list[tuple[Path, str]]:
     for root in roots:
         for path in _walk(root):
             name = path.name if root.is_file() else path.relative_to(root).as_posix()
-            found.setdefault(name, path)
+            # A name in another encoding than UTF-8: the path of a document is text.
+            found.setdefault(os.fsencode(name).decode("utf-8", "backslashreplace"), path)
     return [(path, name) for name, path in sorted(found.items())]
 
 
@@ -49,11 +50,13 @@ def _walk(root: Path) -> Iterator[Path]:
     if root.is_file():
         yield root
         return
+    real = os.path.realpath(root)
     for folder, folders, files in os.walk(root):  # does not follow links to folders
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
             path = Path(folder, name)
-            inside = not path.is_symlink() or path.resolve().is_relative_to(root.resolve())
+            # Not Path.resolve, which raises where links lead in a circle; such a file is skipped.
+            inside = not path.is_symlink() or Path(os.path.realpath(path)).is_relative_to(real)
             if not name.startswith(".") and inside and path.suffix.lower() not in _BESIDE:
                 yield path
 
