@@ -44,6 +44,27 @@ def shown(config: Path, issue: int) -> dict[str, object]:
     return found
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("issues", "show", "9" * 30),
+        ("issues", "list", "--generation", "9" * 12),
+        ("issues", "resolve", "1", "-m", "x" * 2001),
+        ("issues", "mute", "1", "--until", "9999-12-31T23:59:59-23:00"),
+        ("issues", "import", "/nowhere/events.jsonl"),
+        ("gc", "undo", "9" * 30),
+        ("keys", "create", "ci", "--days", "9" * 10),
+        ("keys", "rotate", "0123456789ab", "--overlap-hours", "1e300"),
+    ],
+    ids=lambda words: " ".join(words[:2]),
+)
+def test_what_no_database_or_calendar_has_is_wrong_usage(
+    spooling: Path, words: tuple[str, ...]
+) -> None:
+    record(spooling, "no answer")
+    assert "Traceback" not in run(spooling, *words, code=2)
+
+
 def test_from_recording_to_a_regression(spooling: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("line 1\npassword=abcdef12\n")

@@ -1,7 +1,7 @@
 """Issues in PostgreSQL: one upsert a batch, states, regressions, the ring, eviction."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -103,6 +103,15 @@ async def test_a_mute_ends_by_time_and_by_count(issues: Issues) -> None:
     await issues.change(number, IssueChange(status="muted", muted_until=until), "ann")
     await later(issues)
     assert (await only(issues)).status == "open"
+
+
+async def test_a_mute_is_until_a_day_that_all_can_read(issues: Issues) -> None:
+    await issues.ingest([event()])
+    number = (await only(issues)).id
+    for year, zone in ((9999, -23), (1, 23)):
+        until = datetime(year, 12, 31, 23, tzinfo=timezone(timedelta(hours=zone)))
+        with pytest.raises(InvalidError, match="muted_until"):
+            await issues.change(number, IssueChange(status="muted", muted_until=until), "ann")
 
 
 async def test_parts_of_a_change_must_fit(issues: Issues) -> None:

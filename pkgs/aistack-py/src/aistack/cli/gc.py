@@ -10,6 +10,7 @@ import msgspec
 
 from aistack.cli import exits
 from aistack.cli.context import command, json_option, settings_of
+from aistack.cli.numbers import ID
 from aistack.cli.render import as_json, say, table
 from aistack.gc.collector import BusyError, Collector
 from aistack.gc.model import Plan, Report, RunInfo, Step, Sweep, TierReport
@@ -80,7 +81,7 @@ async def run(ctx: click.Context, dry_run: bool, full: bool, force: bool, json_:
 
 
 @gc.command("undo")
-@click.argument("run", type=click.IntRange(1))
+@click.argument("run", type=ID)
 @json_option
 @click.pass_context
 @command
@@ -106,7 +107,7 @@ async def undo(ctx: click.Context, run: int, json_: bool) -> int:
 
 
 @gc.command("history")
-@click.argument("run", type=click.IntRange(1), required=False)
+@click.argument("run", type=ID, required=False)
 @click.option("--limit", "-n", type=click.IntRange(1, 1000), default=20, show_default=True)
 @json_option
 @click.pass_context

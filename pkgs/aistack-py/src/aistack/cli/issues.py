@@ -9,8 +9,10 @@ import msgspec
 from aistack.cli.context import command, json_option, settings_of
 from aistack.cli.issues_look import analyze, export, suggest
 from aistack.cli.issues_record import drain, import_issues, record
+from aistack.cli.numbers import COUNT, GENERATION, ID
 from aistack.cli.render import as_csv, as_json, say, table
 from aistack.cli.times import ahead, moment
+from aistack.errors import InvalidError
 from aistack.issues.model import (
     CATEGORIES,
     SEVERITIES,
@@ -25,7 +27,7 @@ from aistack.issues.tracker import open_tracker
 _ACTOR = "local"
 _HEADINGS = ("id", "status", "severity", "category", "component", "count", "last seen", "title")
 _SHOWN = 5
-_id = click.argument("issue", type=click.IntRange(1))
+_id = click.argument("issue", type=ID)
 
 
 @click.group()
@@ -48,9 +50,9 @@ for _command in (record, drain, import_issues, export, analyze, suggest):
 @click.option("--assignee")
 @click.option("--tag")
 @click.option("--host", help="Seen last on this host.")
-@click.option("--generation", type=click.IntRange(1), help="Seen last in this NixOS generation.")
-@click.option("--first-generation", type=click.IntRange(1), help="Seen first in this one.")
-@click.option("--min-count", type=click.IntRange(1), help="At least so many occurrences.")
+@click.option("--generation", type=GENERATION, help="Seen last in this NixOS generation.")
+@click.option("--first-generation", type=GENERATION, help="Seen first in this one.")
+@click.option("--min-count", type=COUNT, help="At least so many occurrences.")
 @click.option("--regressed", is_flag=True, help="Only those that came back.")
 @click.option("--pinned", is_flag=True, help="Only those that eviction leaves alone.")
 @click.option("--fingerprint", help="As `show` prints it.")
@@ -62,7 +64,7 @@ for _command in (record, drain, import_issues, export, analyze, suggest):
 @click.option("--resolved-since", type=moment, help="Resolved since; no --status is needed.")
 @click.option("--resolved-until", type=moment, help="Resolved before; likewise.")
 @click.option("--muted-until", type=ahead, help="Muted, but not beyond 2h, 7d or a date; likewise.")
-@click.option("--duplicate-of", type=click.IntRange(1), help="The same as this issue; likewise.")
+@click.option("--duplicate-of", type=ID, help="The same as this issue; likewise.")
 @click.option("--limit", "-n", type=click.IntRange(1, 500), default=50, show_default=True)
 @click.option("--cursor", help="next_cursor of the page before.")
 @click.option("--csv", "csv_", is_flag=True, help="Print CSV for programs.")
@@ -105,7 +107,7 @@ async def show(ctx: click.Context, issue: int, json_: bool) -> None:
 @click.option("--resolution", "-m", help="What was done.")
 @click.option(
     "--in-generation",
-    type=click.IntRange(1),
+    type=GENERATION,
     help="The NixOS generation that mends it: older ones do not reopen it.",
 )
 @click.option("--wont-fix", is_flag=True, help="It stays as it is, and is never reopened.")
@@ -151,7 +153,7 @@ async def assign(ctx: click.Context, issue: int, assignee: str) -> None:
 @issues.command("mute")
 @_id
 @click.option("--until", type=ahead, help="2h, 7d, or a date [default: for good].")
-@click.option("--until-count", type=click.IntRange(1), help="Until so many occurrences in all.")
+@click.option("--until-count", type=COUNT, help="Until so many occurrences in all.")
 @click.pass_context
 @command
 async def mute(
@@ -166,7 +168,7 @@ async def mute(
 @issues.command("link")
 @_id
 @click.argument("target", required=False)
-@click.option("--duplicate-of", type=click.IntRange(1), help="It is the same as this issue.")
+@click.option("--duplicate-of", type=ID, help="It is the same as this issue.")
 @click.option("--pin/--unpin", default=None, help="Whether eviction leaves it alone.")
 @click.pass_context
 @command
@@ -185,7 +187,11 @@ async def link(
 
 async def _change(ctx: click.Context, issue: int, change: IssueChange) -> None:
     # Also checks what click cannot: lengths.
-    checked = msgspec.convert(msgspec.to_builtins(change, builtin_types=(datetime,)), IssueChange)
+    plain = msgspec.to_builtins(change, builtin_types=(datetime,))
+    try:
+        checked = msgspec.convert(plain, IssueChange)
+    except msgspec.ValidationError as exc:
+        raise InvalidError(str(exc)) from exc
     async with open_tracker(settings_of(ctx)) as tracker:
         now = await tracker.issues.change(issue, checked, _ACTOR)
     say(f"issue {now.id} is {now.status}: {now.title}")

@@ -123,7 +123,7 @@ async def drain(ctx: click.Context) -> None:
 
 
 @click.command("import")
-@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True, exists=True))
 @click.pass_context
 @command
 async def import_issues(ctx: click.Context, file: Path) -> int:

@@ -9,6 +9,7 @@ import click
 from aistack.access.keys import Keys, generate
 from aistack.access.model import LARGEST_LIMIT, SCOPES, KeyInfo, Scope
 from aistack.cli.context import command, json_option, settings_of
+from aistack.cli.numbers import DAYS, OVERLAP_HOURS
 from aistack.cli.render import as_json, say, table
 from aistack.migrations.runner import require_schema
 from aistack.settings.load import read_secret
@@ -44,7 +45,7 @@ def keys() -> None:
 @click.argument("name")
 @_scopes
 @click.option("--collection", "collections", multiple=True, help="Only these [default: all].")
-@click.option("--days", type=click.IntRange(1), help="Days until the key ends [default: never].")
+@click.option("--days", type=DAYS, help="Days until the key ends [default: never].")
 @_per_minute
 @_per_hour
 @json_option
@@ -141,7 +142,7 @@ def show_keys(found: list[KeyInfo]) -> None:
 
 @keys.command("rotate")
 @click.argument("id")
-@click.option("--overlap-hours", type=click.FloatRange(0), default=24.0, show_default=True)
+@click.option("--overlap-hours", type=OVERLAP_HOURS, default=24.0, show_default=True)
 @json_option
 @click.pass_context
 @command

@@ -35,6 +35,8 @@ _STEP = 500
 """Rows that are deleted at once."""
 _LOCK = 0x746964796973
 """Any constant; with the database it names the right to delete what is too much."""
+_YEARS = range(2, 9001)
+"""In any zone PostgreSQL holds these as Python does."""
 
 Row = dict[str, Any]
 
@@ -248,6 +250,8 @@ def _check(id: int, change: IssueChange) -> None:  # noqa: A002
     for name, status in needs.items():
         if getattr(change, name) is not None and change.status != status:
             raise InvalidError(f"{name} needs the status {status}", pointer=f"/{name}")
+    if change.muted_until is not None and change.muted_until.year not in _YEARS:
+        raise InvalidError("muted_until is too far away; leave it out", pointer="/muted_until")
     if change.status == "duplicate" and change.duplicate_of in (None, id):
         raise InvalidError("name another issue in duplicate_of", pointer="/duplicate_of")
 
