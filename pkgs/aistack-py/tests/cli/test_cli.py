@@ -70,6 +70,29 @@ def test_exit_codes_tell_what_is_wrong(config: Path, tmp_path: Path) -> None:
     json.loads(run(config, "config", "schema"))
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[postgres]\ndsn = "db.example.org"', "postgres.dsn is no connection string"),
+        ('[backup]\ndsn = "postgresql://["', "backup.dsn is no connection string"),
+        ('[redis]\nurl = "db.example.org:6379"', "redis.url is no URL"),
+        ('[qdrant]\nurl = "db.example.org:6333"', "qdrant.url"),
+        ('[embeddings]\nendpoint = "x/v1"\nmodel = "m"\ndimension = 3', "embeddings.endpoint"),
+        ('[rate_limits]\ntrusted_proxies = ["10.0.0.7/24"]', "rate_limits.trusted_proxies"),
+        ('[rate_limits]\ndeny_without_redis = ["GET /v1"]', "no such route: GET /v1"),
+    ],
+)
+def test_what_no_service_starts_with_fails_the_check(tmp_path: Path, text: str, says: str) -> None:
+    told = run(bad(tmp_path, text + "\n"), "config", "check", code=4)
+    assert says in told
+    assert "Traceback" not in told
+
+
+def test_routes_of_both_services_may_be_denied(tmp_path: Path) -> None:
+    routes = '["DELETE /v1/documents/{id}", "POST /v1/interactions", "POST /mcp"]'
+    run(bad(tmp_path, f"[rate_limits]\ndeny_without_redis = {routes}\n"), "config", "check")
+
+
 def bad(folder: Path, text: str) -> Path:
     path = folder / "bad.toml"
     path.write_text(text)

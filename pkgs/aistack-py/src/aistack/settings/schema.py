@@ -9,7 +9,7 @@ from typing import Annotated
 from msgspec import Meta, field
 
 from aistack.settings.names import Identifier
-from aistack.settings.section import Port, Positive, Seconds, Section
+from aistack.settings.section import HttpUrl, Port, Positive, Seconds, Section
 from aistack.settings.upkeep import (
     DEPENDENCIES as DEPENDENCIES,
     Backup as Backup,
@@ -74,7 +74,7 @@ class Postgres(Section, frozen=True, kw_only=True):
 class Qdrant(Section, frozen=True, kw_only=True):
     """The index: a server by ``url``, or qdrant-client's local mode by ``path`` (demo, tests)."""
 
-    url: str | None = "http://127.0.0.1:6333"
+    url: HttpUrl | None = "http://127.0.0.1:6333"
     path: str | None = None
     api_key_file: str | None = None
     timeout_s: Seconds = 5.0
@@ -93,7 +93,7 @@ class Redis(Section, frozen=True, kw_only=True):
 class Embeddings(Section, frozen=True, kw_only=True):
     """An OpenAI-compatible endpoint; without one, search is lexical."""
 
-    endpoint: str | None = None
+    endpoint: HttpUrl | None = None
     """Base URL that ends in /v1."""
     model: str = ""
     dimension: Annotated[int, Meta(ge=0, le=65536)] = 0

@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec import Meta, field
 
 from aistack.settings.names import Identifier
-from aistack.settings.section import Port, Positive, Section
+from aistack.settings.section import HttpUrl, Port, Positive, Section
 
 
 class GarbageCollection(Section, frozen=True, kw_only=True):
@@ -195,7 +195,7 @@ class Tls(Section, frozen=True, kw_only=True):
 class Tracing(Section, frozen=True, kw_only=True):
     """Traces of requests, for a collector that speaks OpenTelemetry's protocol."""
 
-    endpoint: Annotated[str, Meta(pattern="^https?://.")] | None = None
+    endpoint: HttpUrl | None = None
     """Base URL of a collector that takes OTLP over HTTP; not set: nothing is traced."""
     sample_ratio: Annotated[float, Meta(ge=0, le=1)] = 1.0
     """Share of the traces that are taken."""

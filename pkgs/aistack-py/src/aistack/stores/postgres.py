@@ -48,8 +48,21 @@ class PoolWatch(Protocol):
         """The pool as it is now."""
 
 
+def check_dsn(dsn: str, setting: str) -> None:
+    """Raise `ConfigError`, which names the setting, for what libpq cannot read."""
+    try:
+        conninfo.conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError as exc:
+        # Without libpq's words: they repeat a part of it, and a password may be in it.
+        raise ConfigError(
+            f"{setting} is no connection string of PostgreSQL: host=HOST dbname=NAME user=NAME, or"
+            " postgresql://NAME@HOST/NAME"
+        ) from exc
+
+
 def connection_string(settings: schema.Postgres) -> str:
     """The libpq string, with the password read from its file."""
+    check_dsn(settings.dsn, "postgres.dsn")
     extra: dict[str, Any] = {"connect_timeout": max(2, int(settings.timeout_s))}
     if settings.password_file:
         extra["password"] = read_secret(settings.password_file, "postgres.password_file")

@@ -5,10 +5,12 @@ import time
 from typing import Any
 
 import redis.asyncio as redis_asyncio
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from aistack.errors import ConfigError
 from aistack.kit import tracing
 from aistack.settings import schema
 from aistack.settings.load import read_secret
@@ -35,6 +37,17 @@ return 1
 """
 
 
+def check_url(url: str) -> None:
+    """Raise `ConfigError` for what is no URL of a Redis."""
+    try:
+        parse_url(url)
+    except ValueError as exc:
+        raise ConfigError(
+            "redis.url is no URL of a Redis: redis://HOST:PORT/0, rediss://HOST:PORT/0 or"
+            " unix:///SOCKET"
+        ) from exc
+
+
 def connect(settings: schema.Redis, timeout_s: float) -> redis_asyncio.Redis:
     """A client of the Redis at ``settings.url``, which is set; nothing is connected yet.
 
@@ -42,6 +55,7 @@ def connect(settings: schema.Redis, timeout_s: float) -> redis_asyncio.Redis:
     """
     if settings.url is None:
         raise ValueError("no redis.url")
+    check_url(settings.url)
     password = None
     if settings.password_file:
         password = read_secret(settings.password_file, "redis.password_file")
