@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from aistack.cli.look import show_hits
 from aistack.cli.render import say
 from aistack.cli.serve import Listener, uvicorn_options
 from aistack.embedded.postgres import EmbeddedPostgres
-from aistack.errors import ConfigError
+from aistack.errors import ConfigError, UnauthenticatedError, UnavailableError
 from aistack.kit.logs import set_up
 from aistack.knowledge.model import Query
 from aistack.migrations.runner import migrate
@@ -29,6 +29,8 @@ from aistack.wiring import Stack, open_stack
 
 COLLECTION = "aistack_docs"
 QUESTION = "How does the index follow PostgreSQL when the process is killed?"
+_LOOK_S = 2.0
+"""How often the demo looks for its database."""
 
 
 @click.command()
@@ -48,7 +50,7 @@ async def up(data: Path, docs: Path | None, question: str, port: int, once: bool
     """Start everything here: PostgreSQL and an index of its own, no root, nothing installed."""
     set_up("warning", "text")
     data = data.absolute()
-    with embedded(data, port) as raw:
+    with embedded(data, port) as (raw, database):
         settings = parse(raw)
         await migrate(settings.postgres.dsn)
         async with open_stack(settings, index=True) as stack, _served(stack, once=once) as server:
@@ -56,26 +58,23 @@ async def up(data: Path, docs: Path | None, question: str, port: int, once: bool
                 tell(await import_paths(stack, [docs], COLLECTION, "aistack"))
             await wait_for_index(stack, COLLECTION)
             key = await _key(stack, data / "admin.key")
-            click.echo(click.style(f"\n? {question}\n", bold=True))
-            show_hits(
-                await stack.search.search(
-                    LOCAL_OPERATOR, Query(query=question, collection=COLLECTION, limit=3)
-                )
-            )
+            if (await stack.collections.get(LOCAL_OPERATOR, COLLECTION)).documents:
+                await _ask(stack, question)
             _tell(data, port, key)
             if not once and server is not None:
                 say("Ctrl-C ends it; the next start goes on with the same data.")
-                await server
+                await _serving(server, database)
 
 
 @contextmanager
-def embedded(data: Path, port: int) -> Iterator[dict[str, Any]]:
-    """Run the database of a data folder; yields the settings that fit it, as in a file."""
+def embedded(data: Path, port: int) -> Iterator[tuple[dict[str, Any], EmbeddedPostgres]]:
+    """Run the database of a data folder; yields the settings that fit it, as in a file, and it."""
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as exc:
         raise ConfigError(f"cannot make {data} ({exc.strerror}); choose another by --data") from exc
-    with EmbeddedPostgres(data / "postgresql") as dsn:
+    database = EmbeddedPostgres(data / "postgresql")
+    with database as dsn:
         raw = {
             "aidb": {"port": port},
             "postgres": {"dsn": dsn},
@@ -86,7 +85,7 @@ def embedded(data: Path, port: int) -> Iterator[dict[str, Any]]:
             "collections": {COLLECTION: {"description": "The documentation of aistack itself"}},
         }
         _write_config(data / "config.toml", raw)
-        yield raw
+        yield raw, database
 
 
 def _write_config(path: Path, raw: dict[str, Any]) -> None:
@@ -123,10 +122,35 @@ async def _served(stack: Stack, *, once: bool) -> AsyncIterator["asyncio.Task[No
         await asyncio.wait([task])
 
 
+async def _serving(http: "asyncio.Task[None]", database: EmbeddedPostgres) -> None:
+    """Serve until Ctrl-C.
+
+    Raises:
+        UnavailableError: the database has ended: from then on every answer would be a 503.
+    """
+    while not (await asyncio.wait([http], timeout=_LOOK_S))[0]:
+        if not await asyncio.to_thread(database.lives):
+            raise UnavailableError(
+                "the demo's PostgreSQL has ended, so the demo ends, too; the next start goes on"
+                f" with the same data. {database.last_words()}"
+            )
+    await http
+
+
+async def _ask(stack: Stack, question: str) -> None:
+    click.echo(click.style(f"\n? {question}\n", bold=True))
+    asked = Query(query=question, collection=COLLECTION, limit=3)
+    show_hits(await stack.search.search(LOCAL_OPERATOR, asked))
+
+
 async def _key(stack: Stack, path: Path) -> str:
     """The demo's admin key, kept in a file that only its owner reads."""
     if path.exists():
-        return path.read_text("utf-8").strip()
+        # Of a database that was moved away meanwhile, or of a start that was killed, it is none.
+        with suppress(UnauthenticatedError):
+            await stack.keys.verify(key := path.read_text("utf-8").strip())
+            return key
+        path.unlink()
     new = await stack.keys.create(name="demo", scopes=["admin"])
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(new.key + "\n")

@@ -95,6 +95,14 @@ class EmbeddedPostgres:
     ) -> None:
         self.stop()
 
+    def lives(self) -> bool:
+        """Whether the server runs: somebody may have killed it."""
+        return self._postmaster() is not None
+
+    def last_words(self) -> str:
+        """The end of the server's log."""
+        return f"{self._log}: {self._last_words()}"
+
     @property
     def _user(self) -> User | None:
         """Whom the server runs as: PostgreSQL refuses root. None: as we are."""
@@ -132,7 +140,7 @@ class EmbeddedPostgres:
             limit = ["-t", str(_TIMEOUT_S)]
             run([*command, *limit, "-o", options], _TIMEOUT_S + 5, self._user)
         except UnavailableError as exc:
-            raise UnavailableError(f"{exc.detail}; {self._log}: {self._last_words()}") from exc
+            raise UnavailableError(f"{exc.detail}; {self.last_words()}") from exc
         self._create_database(socket_dir)
         return _conninfo(socket_dir, DATABASE)
 
