@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -39,6 +40,23 @@ def test_a_demo_whose_database_is_killed_ends_and_says_so(tmp_path: Path) -> Non
     assert "aistack: the demo's PostgreSQL has ended" in told
     assert str(data / "postgresql" / "server.log") in told
     assert "Traceback" not in told
+
+
+def test_a_port_that_is_taken_is_told_before_anything_starts(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        command = [sys.executable, "-m", "aistack", "up", "--data", str(tmp_path / "demo")]
+        done = subprocess.run(
+            [*command, "--port", str(port)], capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 4
+    assert done.stderr == (
+        f"aistack: cannot listen at 127.0.0.1:{port} (Address already in use); choose another by"
+        " --port\n"
+    )
+    assert not (tmp_path / "demo").exists()
 
 
 @pytest.mark.anyio

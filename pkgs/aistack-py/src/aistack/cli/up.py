@@ -3,8 +3,9 @@
 import asyncio
 import json
 import os
+import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from aistack.wiring import Stack, open_stack
 
 COLLECTION = "aistack_docs"
 QUESTION = "How does the index follow PostgreSQL when the process is killed?"
+_HOST = "127.0.0.1"
 _LOOK_S = 2.0
 """How often the demo looks for its database."""
 
@@ -50,10 +52,13 @@ async def up(data: Path, docs: Path | None, question: str, port: int, once: bool
     """Start everything here: PostgreSQL and an index of its own, no root, nothing installed."""
     set_up("warning", "text")
     data = data.absolute()
-    with embedded(data, port) as (raw, database):
+    with (
+        nullcontext() if once else _listening(port) as sock,
+        embedded(data, port) as (raw, database),
+    ):
         settings = parse(raw)
         await migrate(settings.postgres.dsn)
-        async with open_stack(settings, index=True) as stack, _served(stack, once=once) as server:
+        async with open_stack(settings, index=True) as stack, _served(stack, sock) as server:
             if docs is not None:
                 tell(await import_paths(stack, [docs], COLLECTION, "aistack"))
             await wait_for_index(stack, COLLECTION)
@@ -61,7 +66,7 @@ async def up(data: Path, docs: Path | None, question: str, port: int, once: bool
             if (await stack.collections.get(LOCAL_OPERATOR, COLLECTION)).documents:
                 await _ask(stack, question)
             _tell(data, port, key)
-            if not once and server is not None:
+            if server is not None:
                 say("Ctrl-C ends it; the next start goes on with the same data.")
                 await _serving(server, database)
 
@@ -105,16 +110,32 @@ def _write_config(path: Path, raw: dict[str, Any]) -> None:
     path.write_text("\n".join(lines) + "\n", "utf-8")
 
 
+@contextmanager
+def _listening(port: int) -> Iterator[socket.socket]:
+    """A socket for the HTTP server, before anything is started: the port may be another's."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((_HOST, port))
+        except OSError as exc:
+            raise ConfigError(
+                f"cannot listen at {_HOST}:{port} ({exc.strerror}); choose another by --port"
+            ) from exc
+        yield sock
+
+
 @asynccontextmanager
-async def _served(stack: Stack, *, once: bool) -> AsyncIterator["asyncio.Task[None] | None"]:
-    """The HTTP server in this process's loop: local mode has one process."""
-    if once:
+async def _served(
+    stack: Stack, sock: socket.socket | None
+) -> AsyncIterator["asyncio.Task[None] | None"]:
+    """The HTTP server in this process's loop: local mode has one process. None: no server."""
+    if sock is None:
         yield None
         return
     app = create_app(stack)
     options = uvicorn_options(stack.settings) | {"loop": "none"}
     server = Listener(uvicorn.Config(app, **options))
-    task = asyncio.create_task(server.serve(), name="http")
+    task = asyncio.create_task(server.serve([sock]), name="http")
     try:
         yield task
     finally:
