@@ -11,6 +11,7 @@ package := pkgs/aistack-py
 load := $(package)/benchmarks/load
 system = $(shell nix eval --raw --impure --expr builtins.currentSystem)
 stamp := .venv/.installed
+tools := .venv/.tools
 bin := $(root).venv/bin
 
 .PHONY: help demo check lint types test coverage load mutants format options docs exposure audit clean
@@ -21,7 +22,7 @@ help: ## list the targets
 demo: $(stamp) ## the whole stack on this machine, without a configuration (ARGS=--once: try it and end)
 	@exec .venv/bin/aistack up --docs docs $(ARGS)
 
-check: $(stamp) ## every check, in one go
+check: $(tools) ## every check, in one go
 	@scripts/check.sh
 
 lint: $(stamp) ## style and the rules between the packages
@@ -30,19 +31,19 @@ lint: $(stamp) ## style and the rules between the packages
 types: $(stamp) ## mypy
 	cd $(package) && $(bin)/mypy
 
-test: $(stamp) ## the tests (ARGS: more options of pytest)
+test: $(tools) ## the tests (ARGS: more options of pytest)
 	cd $(package) && $(bin)/python -m pytest $(ARGS)
 
 coverage: $(stamp) ## how much of each room the tests of the last `make check` ran
 	@$(bin)/python scripts/coverage.py --rooms $(package)/.coverage.json
 
-load: $(stamp) ## measure under load, beside the bare engine and mcp-server-qdrant (ARGS=--minutes=12)
+load: $(tools) ## measure under load, beside the bare engine and mcp-server-qdrant (ARGS=--minutes=12)
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -r $(load)/requirements.txt
 	@test -x .venv/rival/bin/python || $(PYTHON) -m venv .venv/rival
 	@.venv/rival/bin/python -m pip install --quiet --disable-pip-version-check -r $(load)/rival.txt
 	@.venv/bin/python $(load) --rival $(root).venv/rival/bin/python $(ARGS)
 
-mutants: $(stamp) ## changes to the code that no test minds (ARGS: names of mutants; minutes to an hour)
+mutants: $(tools) ## changes to the code that no test minds (ARGS: names of mutants; minutes to an hour)
 	@$(bin)/python -m pip install --quiet --disable-pip-version-check \
 	  -c $(package)/constraints.txt -e '$(package)[mutants]'
 	cd $(package) && nice $(bin)/mutmut run $(ARGS) && $(bin)/mutmut results
@@ -73,10 +74,15 @@ clean: ## remove what the targets above made
 	rm -rf $(package)/mutants $(package)/.coverage*
 
 $(stamp): $(package)/pyproject.toml $(package)/constraints.txt
-	@PYTHON='$(PYTHON)' scripts/setup-check.sh
+	@PYTHON='$(PYTHON)' scripts/setup-check.sh demo
 	@rm -rf .venv
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check \
 	  -c $(package)/constraints.txt -e '$(package)[embedded,test]'
+	@touch $@
+
+# Servers, a browser and the like: whoever only tries the demo needs none of them.
+$(tools): $(stamp) scripts/setup-check.sh
+	@PYTHON='$(PYTHON)' scripts/setup-check.sh check
 	@scripts/get-promtool.sh .venv/bin
 	@touch $@

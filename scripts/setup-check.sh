@@ -1,8 +1,12 @@
 #!/usr/bin/env bash
 # Checks what a checkout needs besides Python's packages, and asks apt-get for what is missing
 # (as root or by sudo). AISTACK_NO_APT=1 only says what is missing.
+#
+#   setup-check.sh demo     what the demo needs: Python, and little more
+#   setup-check.sh check    what the tests need as well: servers, a browser, linters
 set -euo pipefail
 
+wanted=$1
 python=${PYTHON:-python3}
 
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -15,6 +19,9 @@ missing_packages() {
   if have "$python" && ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     echo python3-venv
   fi
+  have make || echo make
+  have setpriv || echo util-linux
+  [[ $wanted == check ]] || return 0
   have redis-server || echo redis-server
   # Not on everybody's PATH, but there.
   have nginx || [[ -x /usr/sbin/nginx ]] || echo nginx-light
@@ -27,8 +34,6 @@ missing_packages() {
   compgen -G "/usr/lib/*/faketime/libfaketime.so.1" >/dev/null || echo faketime
   have mandoc || echo mandoc
   have shellcheck || echo shellcheck
-  have make || echo make
-  have setpriv || echo util-linux
 }
 
 install_packages() {
@@ -69,6 +74,7 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
   exit 1
 fi
 
+[[ $wanted == demo ]] || exit 0
 if have initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; then
   say "PostgreSQL: the installed one"
 else
