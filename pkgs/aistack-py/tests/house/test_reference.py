@@ -80,6 +80,21 @@ def test_every_key_is_described() -> None:
     assert not missing
 
 
+def test_runbooks_name_settings_that_are_there() -> None:
+    found = set(keys(msgspec.inspect.type_info(Settings)))
+    sections = {key.partition(".")[0] for key in found}
+    named = {
+        f"{page.name}: {key}": key
+        for page in [*DOCS.glob("runbooks/*.md"), DOCS / "troubleshooting.md"]
+        for key in re.findall(r"`([a-z_]+\.[a-z_.]+)\b", page.read_text("utf-8"))
+        if key.partition(".")[0] in sections
+    }
+    assert len(named) > 15
+    # Of a section, too, as `validation.questions`.
+    found |= {key.rpartition(".")[0] for key in found}
+    assert not [told for told, key in named.items() if key not in found]
+
+
 def test_every_described_key_is_there() -> None:
     found = set(keys(msgspec.inspect.type_info(Settings)))
     gone = []
