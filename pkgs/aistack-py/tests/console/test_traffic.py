@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
+import struct
 
 import pytest
 from hypothesis import given, strategies as st
+from prometheus_client import CollectorRegistry
 
-from aistack.api.console import plot
+from aistack.api.console import plot, traffic as traffic_module
 from aistack.api.console.traffic import Point, Sample, Traffic, between, quantile, read
+from aistack.kit import tasks
 from aistack.monitoring.metrics import Metrics
 
 NUMBER = re.compile(r"[ML](-?[\d.]+) (-?[\d.]+)")
@@ -51,6 +55,31 @@ def test_a_percentile_lies_within_the_buckets(counts: list[float], share: float)
     assert (found is None) == (total == 0)
     if found is not None:
         assert 0 <= found <= buckets[-2][0]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("broken", [struct.error("not whole"), RuntimeError("corrupted")])
+async def test_files_that_are_not_whole_end_no_sampling(
+    broken: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(traffic_module, "PERIOD_S", 0.001)
+    metrics = Metrics()
+    registries: list[CollectorRegistry | Exception] = [broken]
+
+    def collected() -> CollectorRegistry:
+        found = registries.pop() if registries else metrics.registry
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr(metrics, "of_all_workers", collected)
+    traffic = Traffic(metrics)
+    sampling = asyncio.create_task(traffic.run())
+    async with asyncio.timeout(10):
+        while not (traffic.samples or sampling.done()):  # noqa: ASYNC110 - a task that may end
+            await asyncio.sleep(0.001)
+    assert not sampling.done()
+    await tasks.end(sampling)
 
 
 def test_the_ring_holds_an_hour() -> None:

@@ -7,6 +7,7 @@ own. Prometheus remembers more.
 import asyncio
 import logging
 import math
+import struct
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -66,7 +67,8 @@ class Traffic:
         while True:
             try:
                 self.samples.append(await asyncio.to_thread(self.sample))
-            except (OSError, ValueError) as exc:  # files of a worker that ends just now
+            except (OSError, ValueError, RuntimeError, struct.error) as exc:
+                # Files of a worker that begins or ends just now are not whole.
                 log.warning("the metrics could not be read: %s", exc)
             await asyncio.sleep(PERIOD_S)
 
