@@ -3,10 +3,12 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography import x509
 from prometheus_client import CollectorRegistry
 from webserver import DOMAIN, NOW, Nginx, issue
 
-from aistack.health.certificate import judge
+from aistack.errors import UnavailableError
+from aistack.health.certificate import judge, served
 from aistack.health.model import Reading, Status
 from aistack.health.probes import certificates
 from aistack.monitoring.health import HealthMetrics
@@ -26,6 +28,29 @@ def test_certificates_are_judged_by_their_own_lifetime(days: int) -> None:
     ]  # fmt: skip
     for part, status in table:
         assert judge(leaf, NOW + part * span).status == status, part
+
+
+@pytest.mark.parametrize("address", ["kb..example.test", f"{'a' * 70}.example.test", "kb.test:²"])
+async def test_a_name_that_can_be_none_has_no_tls(address: str) -> None:
+    with pytest.raises(UnavailableError, match="no TLS at"):
+        await served(address)
+
+
+async def test_a_certificate_that_cannot_be_read_is_told(
+    nginx: Nginx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(raw: bytes) -> x509.Certificate:
+        raise ValueError(f"{len(raw)} bytes that are none")
+
+    folder = Folder(nginx.folder)
+    with folder.lock():
+        today = datetime.now(UTC)
+        pair = issue(begin=today - timedelta(days=1), end=today + timedelta(days=10))
+        await Deployer(nginx.settings(), folder).deploy(pair, today)
+    with nginx.running():
+        monkeypatch.setattr(x509, "load_der_x509_certificate", load)
+        with pytest.raises(UnavailableError, match="no certificate that can be read"):
+            await served(f"{DOMAIN}@127.0.0.1:{nginx.https}")
 
 
 async def test_the_probe_looks_at_what_is_served(nginx: Nginx) -> None:

@@ -40,18 +40,21 @@ async def served(address: str, timeout_s: float = _TIMEOUT_S) -> x509.Certificat
             )
     except ConnectionRefusedError:
         return None
-    except (OSError, TimeoutError, ssl.SSLError) as exc:
+    except (OSError, TimeoutError, ssl.SSLError, UnicodeError) as exc:  # of a name that is none
         raise UnavailableError(f"no TLS at {address}: {type(exc).__name__}") from exc
     raw = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
     writer.transport.abort()  # nothing was said that a goodbye would belong to
-    return x509.load_der_x509_certificate(raw)
+    try:
+        return x509.load_der_x509_certificate(raw)
+    except ValueError as exc:  # OpenSSL is more patient with what certificates may say
+        raise UnavailableError(f"no certificate that can be read at {address}") from exc
 
 
 def split(address: str) -> tuple[str, str, int]:
     """Name, host and port of an address; without a port it is 443."""
     name, _, where = address.rpartition("@")
     host, _, port = where.rpartition(":")
-    if not port.isdigit():
+    if not port.isdecimal():
         host, port = where, "443"
     host = host.strip("[]")
     return name or host, host, int(port)
