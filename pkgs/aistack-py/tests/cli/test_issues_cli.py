@@ -14,8 +14,9 @@ from test_cli import config
 
 from aistack.cli.issues import list_issues
 from aistack.cli.main import main
-from aistack.issues.model import IssueFilter
+from aistack.issues.model import IssueDetail, IssueFilter
 from aistack.issues.spool import Spool
+from aistack.issues.store import Issues
 from aistack.settings.schema import Settings
 
 __all__ = ["config"]  # a fixture
@@ -192,6 +193,21 @@ def test_what_is_exported_can_be_imported(spooling: Path, tmp_path: Path) -> Non
     assert "line 5 is skipped" in run(spooling, "issues", "import", str(file), code=3)
     (first, second) = json.loads(run(spooling, "issues", "list", "--json"))["issues"]
     assert sorted((first["count"], second["count"])) == [2, 6]
+
+
+def test_an_issue_that_goes_meanwhile_ends_no_export(
+    spooling: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(spooling, "an error", "--component", "a")
+    gone = record(spooling, "another", "--kind", "ValueError")
+    get = Issues.get
+
+    async def evicting(self: Issues, number: int) -> IssueDetail:
+        return await get(self, number if number != gone else 10**6)
+
+    monkeypatch.setattr(Issues, "get", evicting)
+    (line,) = run(spooling, "issues", "export").splitlines()
+    assert json.loads(line)["issue"]["title"] == "an error"
 
 
 def test_a_failed_unit_is_one_issue(

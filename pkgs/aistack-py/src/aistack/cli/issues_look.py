@@ -9,6 +9,7 @@ import msgspec
 from aistack.cli.context import command, json_option, settings_of
 from aistack.cli.render import as_json, say, table
 from aistack.cli.times import moment, span
+from aistack.errors import NotFoundError
 from aistack.issues.analysis import Analysis, Rated
 from aistack.issues.model import IssueFilter
 from aistack.issues.report import page
@@ -74,7 +75,10 @@ async def export(ctx: click.Context, since: datetime | None, events: bool) -> No
         while True:
             found = await tracker.issues.list(wanted)
             for issue in found.issues:
-                detail = await tracker.issues.get(issue.id)
+                try:
+                    detail = await tracker.issues.get(issue.id)
+                except NotFoundError:  # evicted since it was listed
+                    continue
                 if not events:
                     click.echo(msgspec.json.encode(detail).decode())
                     continue
