@@ -36,9 +36,9 @@ from aistack.backup import places
 from aistack.backup.pgbackrest import PgBackRest
 from aistack.backup.restic import Restic
 from aistack.embedded.postgres import EmbeddedPostgres
-from aistack.embedded.programs import find_binaries
 from aistack.kit import process
 from aistack.migrations.runner import migrate
+from aistack.postgres_server.programs import find_binaries
 from aistack.settings.schema import Backup, Repository
 
 ROWS_A_MB = 400

@@ -11,8 +11,8 @@ from backup_host import Host
 from aistack.backup import catalogue
 from aistack.backup.target import choose, target
 from aistack.backup.verify import verify
-from aistack.embedded.programs import server_major
 from aistack.migrations.runner import migrate
+from aistack.postgres_server.programs import server_major
 from aistack.postgres_upgrade import backups
 
 pytestmark = pytest.mark.slow

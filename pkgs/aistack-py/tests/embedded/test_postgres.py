@@ -7,10 +7,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from aistack.embedded import programs
 from aistack.embedded.postgres import EmbeddedPostgres
-from aistack.embedded.programs import find_binaries
 from aistack.errors import ConfigError, ConflictError
+from aistack.postgres_server import programs
+from aistack.postgres_server.programs import find_binaries
 
 
 def answer(dsn: str) -> object:

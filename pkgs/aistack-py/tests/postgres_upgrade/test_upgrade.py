@@ -8,9 +8,9 @@ import msgspec
 import pytest
 from two_majors import Machine
 
-from aistack.embedded.cluster import Cluster
-from aistack.embedded.private import serving
 from aistack.errors import ConfigError, ConflictError, NotFoundError, UnavailableError
+from aistack.postgres_server.cluster import Cluster
+from aistack.postgres_server.private import serving
 from aistack.postgres_upgrade import carry, picture
 from aistack.postgres_upgrade.model import Plan
 from aistack.postgres_upgrade.picture import Database, Origin, Picture

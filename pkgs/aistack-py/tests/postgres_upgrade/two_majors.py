@@ -10,10 +10,10 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from aistack.embedded.cluster import Cluster
-from aistack.embedded.programs import server_major
 from aistack.kit import process
 from aistack.migrations.runner import migrate
+from aistack.postgres_server.cluster import Cluster
+from aistack.postgres_server.programs import server_major
 from aistack.postgres_upgrade.model import Plan
 from aistack.postgres_upgrade.plan import plan
 from aistack.postgres_upgrade.upgrader import Upgrader

@@ -25,10 +25,10 @@ from aistack.backup.pgbackrest import PgBackRest
 from aistack.backup.restic import Restic
 from aistack.backup.run import DUMP
 from aistack.backup.store import Memory
-from aistack.embedded.cluster import Cluster
-from aistack.embedded.programs import find_binaries
 from aistack.errors import AistackError, NotFoundError, UnavailableError
 from aistack.kit import process
+from aistack.postgres_server.cluster import Cluster
+from aistack.postgres_server.programs import find_binaries
 from aistack.settings.schema import Settings
 from aistack.stores.postgres import Postgres
 from aistack.stores.snapshots import Snapshots

@@ -14,10 +14,10 @@ from msgspec import Struct
 from aistack.backup.pgbackrest import PgBackRest
 from aistack.backup.restic import Restic
 from aistack.backup.target import Choice
-from aistack.embedded.cluster import Cluster
-from aistack.embedded.programs import find_binaries, server_major
 from aistack.errors import AistackError, ConfigError, ConflictError, NotFoundError, UnavailableError
 from aistack.kit import process
+from aistack.postgres_server.cluster import Cluster
+from aistack.postgres_server.programs import find_binaries, server_major
 from aistack.settings.schema import Backup
 
 log = logging.getLogger(__name__)

@@ -33,9 +33,9 @@ from aistack.backup.model import (
 from aistack.backup.pgbackrest import PgBackRest
 from aistack.backup.restic import Restic
 from aistack.backup.store import Memory
-from aistack.embedded.programs import find_binaries
 from aistack.errors import AistackError, ConfigError, UnavailableError
 from aistack.kit import process
+from aistack.postgres_server.programs import find_binaries
 from aistack.settings.schema import Settings
 from aistack.stores.postgres import Postgres
 from aistack.stores.snapshots import Snapshots

@@ -10,11 +10,11 @@ from pathlib import Path
 import msgspec
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from aistack.embedded.cluster import Cluster
-from aistack.embedded.private import last_words, serving, without_wal
-from aistack.embedded.programs import server_major
 from aistack.errors import UnavailableError
 from aistack.kit import process
+from aistack.postgres_server.cluster import Cluster
+from aistack.postgres_server.private import last_words, serving, without_wal
+from aistack.postgres_server.programs import server_major
 from aistack.settings.schema import Qdrant
 
 FETCH = 'pgbackrest --no-config archive-get %f "%p"'

@@ -11,8 +11,8 @@ from aistack.backup import scratch
 from aistack.backup.pgbackrest import PgBackRest
 from aistack.backup.restore import Restored
 from aistack.backup.target import Choice
-from aistack.embedded.programs import find_binaries
 from aistack.kit import process
+from aistack.postgres_server.programs import find_binaries
 from aistack.settings.schema import Backup
 
 _DUMP_S = 24 * 3600

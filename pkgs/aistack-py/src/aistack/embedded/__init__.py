@@ -1,1 +1,1 @@
-"""Servers that the demo brings along where none is installed."""
+"""The PostgreSQL server that the demo and the tests bring along."""

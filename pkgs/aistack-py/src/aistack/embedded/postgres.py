@@ -13,9 +13,9 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from aistack.embedded.programs import find_binaries, server_major
 from aistack.errors import ConfigError, ConflictError, UnavailableError
 from aistack.kit.process import Command, User, owner, run, working_in
+from aistack.postgres_server.programs import find_binaries, server_major
 
 DATABASE = "aistack"
 SUPERUSER = "aistack"

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from psycopg.conninfo import make_conninfo
 
-from aistack.embedded.cluster import Cluster
-from aistack.embedded.private import secluded, serving
 from aistack.errors import UnavailableError
 from aistack.kit import process
+from aistack.postgres_server.cluster import Cluster
+from aistack.postgres_server.private import secluded, serving
 from aistack.postgres_upgrade.model import Transfer
 from aistack.postgres_upgrade.picture import Origin
 

@@ -11,8 +11,8 @@ from psycopg.rows import dict_row
 
 from aistack.backup.model import TableState
 from aistack.backup.moment import states
-from aistack.embedded.cluster import Cluster
 from aistack.errors import ConflictError
+from aistack.postgres_server.cluster import Cluster
 from aistack.stores.sqlfile import load_queries
 
 _QUERIES = load_queries("aistack.postgres_upgrade", "picture.sql")

@@ -5,8 +5,8 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
-from aistack.embedded.cluster import Cluster
 from aistack.errors import ConfigError, NotFoundError
+from aistack.postgres_server.cluster import Cluster
 from aistack.postgres_upgrade.model import Method, Plan, Transfer
 from aistack.settings.schema import PostgresUpgrade
 

@@ -23,10 +23,10 @@ import msgspec
 import psycopg
 
 from aistack.backup.restore import Units
-from aistack.embedded.cluster import Cluster
-from aistack.embedded.private import serving
 from aistack.errors import AistackError, ConflictError, UnavailableError
 from aistack.kit import disk, process
+from aistack.postgres_server.cluster import Cluster
+from aistack.postgres_server.private import serving
 from aistack.postgres_upgrade import carry, model, picture
 from aistack.postgres_upgrade.model import Plan, Record
 from aistack.postgres_upgrade.picture import Origin, Picture

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from aistack.embedded.cluster import Cluster
 from aistack.errors import UnavailableError
 from aistack.kit import process
+from aistack.postgres_server.cluster import Cluster
 
 
 def test_a_folder_whose_server_cannot_be_told_is_not_taken_for_free(tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Literal
 
-from aistack.embedded.programs import find_binaries, server_major
 from aistack.kit import process
+from aistack.postgres_server.programs import find_binaries, server_major
 
 _QUICK_S = 300
 _STOP_S = 3600

@@ -12,9 +12,9 @@ from pathlib import Path
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from aistack.embedded.cluster import Cluster, Stop
 from aistack.errors import UnavailableError
 from aistack.kit import process
+from aistack.postgres_server.cluster import Cluster, Stop
 
 _START_S = 3600
 _LOOK_S = 0.1
