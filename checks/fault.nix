@@ -132,12 +132,10 @@ in
         prometheus = cfg.monitoring.prometheus.endpoint;
         alertmanager = cfg.monitoring.alertmanager.endpoint;
         services = lib.attrValues host.instances ++ [ host.services.coordinator ];
-        ports =
-          lib.listToAttrs (map (one: lib.nameValuePair one.name one.port) cfg.aidb.processes)
-          // {
-            coordinator = cfg.coordinator.port;
-            qdrant = nodes.machine.services.qdrant.settings.service.http_port;
-          };
+        ports = lib.listToAttrs (map (one: lib.nameValuePair one.name one.port) cfg.aidb.processes) // {
+          coordinator = cfg.coordinator.port;
+          qdrant = nodes.machine.services.qdrant.settings.service.http_port;
+        };
         qdrant = cfg.settings.qdrant.url;
         qdrant_key_file = "/var/lib/aistack-qdrant-key/key";
       };

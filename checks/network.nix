@@ -27,7 +27,8 @@
     { nodes, ... }:
     let
       redis = nodes.plain.services.redis.servers.aistack;
-      addresses = node: ''["${node.networking.primaryIPAddress}", "${node.networking.primaryIPv6Address}"]'';
+      addresses =
+        node: ''["${node.networking.primaryIPAddress}", "${node.networking.primaryIPv6Address}"]'';
     in
     import ./lib/network.nix
     + ''

@@ -32,19 +32,20 @@
       })).systemd.services."acme-order-renew-kb.test".onFailure;
     expected = [ "aistack-issue@%n.service" ];
   };
-  testIssuesOfMonitoring = {
-    expr = lib.filter (
-      name:
-      (with' { monitoring.enable = true; }).systemd.services.${name}.onFailure
-      != [ "aistack-issue@%n.service" ]
-    ) [
-      "alertmanager"
-      "grafana"
-      "prometheus"
-      "prometheus-node-exporter"
-    ];
-    expected = [ ];
-  };
+  testIssuesOfMonitoring =
+    let
+      inherit (with' { monitoring.enable = true; }) systemd;
+      unrecorded = name: systemd.services.${name}.onFailure != [ "aistack-issue@%n.service" ];
+    in
+    {
+      expr = lib.filter unrecorded [
+        "alertmanager"
+        "grafana"
+        "prometheus"
+        "prometheus-node-exporter"
+      ];
+      expected = [ ];
+    };
   testTheRecordOfAFailureWaitsForNothing = {
     expr = {
       inherit (unit "aistack-issue@")

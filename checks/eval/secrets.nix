@@ -7,17 +7,19 @@
   ...
 }:
 let
+  options =
+    (lib.evalModules {
+      modules = [
+        self.nixosModules.default
+        { _module.check = false; }
+      ];
+      specialArgs = { inherit pkgs; };
+    }).options.services.aistack;
+
   # Every option of ours that names files: its path, and its type in words.
-  files = lib.filter (option: builtins.match ".*Files?" (lib.last option.loc) != null && !option.readOnly) (
-    lib.optionAttrSetToDocList
-      (lib.evalModules {
-        modules = [
-          self.nixosModules.default
-          { _module.check = false; }
-        ];
-        specialArgs = { inherit pkgs; };
-      }).options.services.aistack
-  );
+  files = lib.filter (
+    option: builtins.match ".*Files?" (lib.last option.loc) != null && !option.readOnly
+  ) (lib.optionAttrSetToDocList options);
   name = option: lib.concatStringsSep "." (lib.drop 2 option.loc);
 
   # What is no secret.

@@ -67,7 +67,8 @@ in
     postgresql.upgradeFrom = pkgs.postgresql_17;
   };
   testUpgradeFromWhatIsOlder = {
-    expr = (with' { postgresql.upgradeFrom = pkgs.postgresql_16; })
+    expr =
+      (with' { postgresql.upgradeFrom = pkgs.postgresql_16; })
       .services.aistack.settings.postgres_upgrade.from_data_dir;
     expected = "/var/lib/postgresql/16";
   };

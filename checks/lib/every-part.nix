@@ -4,7 +4,12 @@
 #
 # Which secrets there are is not said here but found: see secrets-of.nix. `given` says how those that
 # an administrator supplies are made, when the node starts, so that no secret is in the store.
-{ config, lib, pkgs, ... }:
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
 let
   folder = "/var/lib/given";
   file = name: "${folder}/${name}";
@@ -29,8 +34,7 @@ let
     remote-write-token = word;
     s3-id = word;
     s3-secret = word;
-    store-key = ''
-      ${lib.getExe' pkgs.openssh "ssh-keygen"} -q -t ecdsa -m PEM -N "" -f ${file "ssh"} && cat ${file "ssh"} && rm ${file "ssh"}'';
+    store-key = ''${lib.getExe' pkgs.openssh "ssh-keygen"} -q -t ecdsa -m PEM -N "" -f ${file "ssh"} && cat ${file "ssh"} && rm ${file "ssh"}'';
     team-url = ''printf 'http://other:8000/%s\n' "$(${word})"'';
     tls-certificate = ''
       ${openssl} req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 10 \

@@ -18,7 +18,8 @@ let
         name = lib.head parts;
         file = lib.concatStringsSep ":" (lib.tail parts);
         inherit unit;
-        user = service.serviceConfig.User or (if service.serviceConfig.DynamicUser or false then unit else "root");
+        user =
+          service.serviceConfig.User or (if service.serviceConfig.DynamicUser or false then unit else "root");
       }
     ) (lib.toList (service.serviceConfig.LoadCredential or [ ]));
 

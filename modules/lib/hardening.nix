@@ -131,7 +131,8 @@ in
     {
       relaxations = lib.attrNames applied;
       besides = lib.mapAttrsToList (
-        name: _: "${name}=${lib.concatMapStringsSep " " toString (lib.toList (serviceConfig.${name} or "unset"))}"
+        name: _:
+        "${name}=${lib.concatMapStringsSep " " toString (lib.toList (serviceConfig.${name} or "unset"))}"
       ) (removeAttrs changed explained);
     };
 }

@@ -88,29 +88,27 @@ document {
       version = config.system.nixos.version;
       roots = [ config.system.build.toplevel ];
       inherit (ours) package;
-      others =
-        config.environment.systemPackages
-        ++ [
-          config.boot.kernelPackages.kernel
-          config.systemd.package
-          ours.aidb.balancerPackage
-          ours.backups.pgbackrestPackage
-          ours.backups.resticPackage
-          ours.tls.certbot.package
-          pkgs.bash
-          pkgs.openssl
-          pkgs.glibc
-          python3
-          services.alloy.package
-          services.grafana.package
-          services.loki.package
-          services.nginx.package
-          services.openssh.package
-          services.postgresql.finalPackage
-          services.prometheus.alertmanager.package
-          services.prometheus.package
-          services.qdrant.package
-          services.redis.package
-        ];
+      others = config.environment.systemPackages ++ [
+        config.boot.kernelPackages.kernel
+        config.systemd.package
+        ours.aidb.balancerPackage
+        ours.backups.pgbackrestPackage
+        ours.backups.resticPackage
+        ours.tls.certbot.package
+        pkgs.bash
+        pkgs.openssl
+        pkgs.glibc
+        python3
+        services.alloy.package
+        services.grafana.package
+        services.loki.package
+        services.nginx.package
+        services.openssh.package
+        services.postgresql.finalPackage
+        services.prometheus.alertmanager.package
+        services.prometheus.package
+        services.qdrant.package
+        services.redis.package
+      ];
     };
 }
