@@ -361,6 +361,7 @@ in
           unseen = {
               "aistack_job_last_failure_timestamp_seconds": "no job has failed",
               "aistack:http_route_errors:ratio_rate15m": "no route has failed",
+              "loki_discarded_samples_total": "Loki has taken every line",
               "pg_replication_slots_active": "there is no replication slot",
               "pg_replication_slots_pg_wal_lsn_diff": "there is no replication slot",
               "node_timex_maxerror_seconds": "a container may not look at its clock",
