@@ -167,4 +167,9 @@ async def test_a_sweep(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> N
             (row,) = await rows(stack, "select solution_id from interactions")
             assert row["solution_id"] == known["best"]
             assert not await trash(stack)
+            (row,) = await rows(
+                stack, "select 6 - (select count(*) from solutions) as gone, value from gc_totals"
+                " where metric = 'swept' and label = 'trash'",
+            )  # fmt: skip
+            assert row["value"] == row["gone"], "each is counted once"
         assert number > 8

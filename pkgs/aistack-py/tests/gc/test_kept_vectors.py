@@ -9,6 +9,7 @@ from stock import lenient, plan, rows, run
 
 from aistack.access.model import LOCAL_OPERATOR
 from aistack.gc import embeddings, sweep
+from aistack.gc.metrics import GcMetrics
 from aistack.knowledge.embed import Embedder
 from aistack.knowledge.model import NewDocument
 from aistack.settings.schema import Embeddings, Settings
@@ -90,6 +91,8 @@ async def test_a_deleted_text_leaves_no_vector_and_what_is_stored_is_not_paid_fo
         await days_go_by(stack, 1.1)
         assert await swept(stack) == (5, 5)
         assert await kept(stack) == 5
+        text = (await GcMetrics(stack.postgres).render()).decode()
+        assert 'hybrid_gc_swept_total{kind="embeddings"} 5.0' in text
         assert await swept(stack) == (0, 0)
         await stack.generations.begin_rebuild("nixos_docs")
         await stack.indexer.drain()

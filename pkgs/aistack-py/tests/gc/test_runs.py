@@ -203,6 +203,10 @@ async def test_old_interactions_and_records_go(settings: Settings) -> None:
         assert [r.id for r in await stack.collector.history()] == [report.run, report.run - 1], (
             "the newest one that came to its end is still asked for"
         )
+        text = (await GcMetrics(stack.postgres).render()).decode()
+        assert 'hybrid_gc_swept_total{kind="interactions"} 2.0' in text
+        assert 'hybrid_gc_swept_total{kind="history"} 1.0' in text
+        assert 'hybrid_gc_swept_total{kind="outbox"} 0.0' in text
     async with opened(settings, interactions_days=0) as stack:
         await age(stack, 9999, "interactions.created_at")
         await run(stack)

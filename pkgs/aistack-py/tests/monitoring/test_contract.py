@@ -16,7 +16,7 @@ from aistack.api.services import ServiceName
 from aistack.backup.model import Part as BackupPart
 from aistack.coordinator.model import Outcome
 from aistack.errors import Reason as Refusal
-from aistack.gc.model import TIERS, Reason, Result
+from aistack.gc.model import TIERS, Reason, Result, SweepKind
 from aistack.issues.model import CATEGORIES, SEVERITIES
 from aistack.jobs.ledger import Job
 from aistack.knowledge.search import UsedMode
@@ -51,6 +51,7 @@ def values(metric: str, label: str) -> set[str]:
         ("hybrid_gc_solutions_deleted_total", "reason", get_args(Reason)),
         ("hybrid_gc_runs_total", "result", get_args(Result)),
         ("hybrid_gc_execution_seconds", "tier", TIERS),
+        ("hybrid_gc_swept_total", "kind", get_args(SweepKind)),
         ("aidb_issues_created_total", "severity", SEVERITIES),
         ("aidb_issues_created_total", "category", CATEGORIES),
     ],

@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 
 from aistack.coordinator.trash import Trash
 from aistack.errors import AistackError, ConflictError, NotFoundError
-from aistack.gc import plan, rails
+from aistack.gc import plan, rails, totals
 from aistack.gc.apply import Applier
 from aistack.gc.context import Context, Moment
 from aistack.gc.model import (
@@ -30,7 +30,7 @@ from aistack.knowledge.documents import Documents
 from aistack.knowledge.vectors import Vectors
 from aistack.screening.screen import ScreenedError
 from aistack.settings.schema import GarbageCollection
-from aistack.stores.postgres import Connection, Postgres
+from aistack.stores.postgres import Postgres
 from aistack.stores.sqlfile import load_queries
 
 log = logging.getLogger(__name__)
@@ -151,7 +151,7 @@ class Collector:
             if back:
                 values = {"run": run, "ids": [solution]}
                 await conn.execute(_QUERIES["record_restored"], values)
-                await _count(conn, "restored", "", 1)
+                await totals.add(conn, "restored", "", 1)
         return back
 
     async def history(self, run: int | None = None, *, limit: int = 20) -> list[RunInfo]:
@@ -244,10 +244,10 @@ class Collector:
             row = await (await conn.execute(_QUERIES["finish_run"], values)).fetchone()
             if made is not None:
                 for name, tier in made.tiers.items():
-                    await _count(conn, "seconds", name, tier.seconds)
-                    await _count(conn, "passes", name, 1)
+                    await totals.add(conn, "seconds", name, tier.seconds)
+                    await totals.add(conn, "passes", name, 1)
             if not isinstance(report, Undone):
-                await _count(conn, "runs", result, 1)
+                await totals.add(conn, "runs", result, 1)
         return int((row or {})["live_after"])
 
     async def _give_up(self, run: int, moment: Moment, exc: BaseException) -> None:
@@ -258,8 +258,3 @@ class Collector:
             await self._finish(run, result, moment, {"error": told}, None)
         except AistackError as late:
             log.warning("the end of run %d could not be recorded: %s", run, late.detail)
-
-
-async def _count(conn: Connection, metric: str, label: str, value: float) -> None:
-    values = {"metric": metric, "label": label, "value": float(value)}
-    await conn.execute(_QUERIES["add_total"], values)

@@ -13,6 +13,7 @@ from uuid import UUID
 import numpy as np
 from msgspec import Struct
 
+from aistack.gc import totals
 from aistack.stores.postgres import Postgres
 from aistack.stores.sqlfile import load_queries
 
@@ -46,7 +47,9 @@ async def sweep(postgres: Postgres, before: datetime, batch: int) -> int:
                 "before": before,
             }
             async with postgres.transaction() as conn:
-                number += (await conn.execute(_QUERIES["embeddings"], values)).rowcount
+                deleted = (await conn.execute(_QUERIES["embeddings"], values)).rowcount
+                await totals.add(conn, "swept", "embeddings", deleted)
+            number += deleted
     return number
 
 

@@ -6,7 +6,7 @@ from typing import get_args
 from msgspec import Struct
 from prometheus_client import Metric
 
-from aistack.gc.model import TIERS, Reason, Result
+from aistack.gc.model import TIERS, Reason, Result, SweepKind
 from aistack.monitoring.contract import gc
 from aistack.monitoring.stored import StoredMetrics
 from aistack.stores.postgres import Postgres
@@ -15,6 +15,7 @@ from aistack.stores.sqlfile import load_queries
 _QUERIES = load_queries("aistack.gc", "gc.sql")
 _REASONS = get_args(Reason)
 _RESULTS = get_args(Result)
+_KINDS = get_args(SweepKind)
 
 
 class Totals(Struct, frozen=True):
@@ -53,6 +54,9 @@ class GcMetrics(StoredMetrics[Totals]):
         deleted = gc.DELETED.family()
         for reason in _REASONS:
             deleted.add_metric([reason], found.counted.get(("deleted", reason), 0.0))
+        swept = gc.SWEPT.family()
+        for kind in _KINDS:
+            swept.add_metric([kind], found.counted.get(("swept", kind), 0.0))
         runs = gc.RUNS.family()
         for result in _RESULTS:
             runs.add_metric([result], found.counted.get(("runs", result), 0.0))
@@ -63,7 +67,7 @@ class GcMetrics(StoredMetrics[Totals]):
                 count_value=int(found.counted.get(("passes", tier), 0)),
                 sum_value=found.counted.get(("seconds", tier), 0.0),
             )
-        yield from (deleted, runs, seconds)
+        yield from (deleted, swept, runs, seconds)
         yield gc.RESTORED.family(found.counted.get(("restored", ""), 0.0))
         yield gc.STORAGE.family(found.storage_bytes)
         yield gc.TRASH.family(found.in_trash)

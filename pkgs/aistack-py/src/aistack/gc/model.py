@@ -17,6 +17,9 @@ Result = Literal["ok", "partial", "refused", "failed", "killed"]
 """``partial``: a tier could not work; ``killed``: the process ended without a word."""
 
 
+SweepKind = Literal["trash", "interactions", "outbox", "key_events", "history", "embeddings"]
+
+
 class Step(Struct, frozen=True, kw_only=True):
     """One thing to do, with what speaks for it."""
 
@@ -56,7 +59,7 @@ class TierReport(Struct, kw_only=True):
 class Sweep(Struct, frozen=True):
     """Rows that are simply old."""
 
-    kind: str
+    kind: SweepKind
     older_than_days: int
     rows: int
 

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from aistack.coordinator.trash import Trash
-from aistack.gc import embeddings
-from aistack.gc.model import Sweep
+from aistack.gc import embeddings, totals
+from aistack.gc.model import Sweep, SweepKind
 from aistack.settings.schema import GarbageCollection
 from aistack.stores.postgres import Postgres
 from aistack.stores.sqlfile import load_queries
@@ -21,7 +21,7 @@ _VECTOR_DAYS = 1
 
 
 class _Kind(Struct, frozen=True):
-    name: str
+    name: SweepKind
     days: int
 
 
@@ -63,6 +63,7 @@ async def sweep(
                     deleted = await trash.purge(conn, [row["id"] for row in rows])
                 else:
                     deleted = (await conn.execute(_QUERIES[kind.name], values)).rowcount
+                await totals.add(conn, "swept", kind.name, deleted)
             number += deleted
             if deleted < _BATCH:
                 break

@@ -97,6 +97,15 @@ _TAKEN = Row(
             Query(stored("hybrid_gc_trash_solutions"), "trash"),
             width=12,
         ),
+        graph(
+            "Swept by kind",
+            "Rows of the last 24 hours, in each moment, that went for their age alone: the trash, "
+            "interactions, histories, and what belonged to indexes and texts that are gone.",
+            "short",
+            Query(stored_in("1d", "hybrid_gc_swept_total", by="kind"), "{{kind}}"),
+            stacked=True,
+            width=24,
+        ),
     ),
 )
 

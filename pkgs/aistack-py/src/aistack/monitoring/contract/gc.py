@@ -10,6 +10,11 @@ DELETED = CounterSpec(
 RESTORED = CounterSpec(
     "hybrid_gc_solutions_restored_total", "Solutions that were brought back from the trash"
 )
+SWEPT = CounterSpec(
+    "hybrid_gc_swept_total",
+    "Rows deleted for their age alone; trash: solutions, embeddings: vectors of gone texts",
+    (Label("kind", ("trash", "interactions", "outbox", "key_events", "history", "embeddings")),),
+)
 RUNS = CounterSpec(
     "hybrid_gc_runs_total",
     "Runs by their result; a killed one counts when the next begins",
@@ -37,5 +42,5 @@ READABLE = GaugeSpec(
 PART = Part(
     "Garbage collection",
     "From PostgreSQL as those of jobs.",
-    (DELETED, RESTORED, RUNS, SECONDS, STORAGE, TRASH, LAST_SUCCESS, READABLE),
+    (DELETED, RESTORED, SWEPT, RUNS, SECONDS, STORAGE, TRASH, LAST_SUCCESS, READABLE),
 )
