@@ -209,3 +209,54 @@ async def test_who_is_at_work_is_found_without_reading_a_long_backlog(stack: Sta
         query = "explain (analyze, format json) " + QUERIES["generations_at_work"]
         (row,) = await (await conn.execute(query.encode(), values)).fetchall()
         assert rows_read(row["QUERY PLAN"][0]["Plan"]) <= 2 * len(everyone)
+
+
+async def test_what_waits_for_another_try_is_not_read_to_find_what_is_due(stack: Stack) -> None:
+    async with stack.postgres.transaction(whole=True) as conn:
+        (own,) = await (
+            await conn.execute(
+                "insert into generations (collection, state, index_name, avgdl)"
+                " values ('c', 'live', 'c', 1) returning id"
+            )
+        ).fetchall()
+        values = {"generation": own["id"], "limit": 32, "made": [own["id"]], "after": 0}
+        fill = (
+            "insert into outbox (generation, document_id, attempts, not_before)"
+            " select %s, gen_random_uuid(), 9, now() + %s * interval '1 hour'"
+            " from generate_series(1, %s)"
+        )
+        await conn.execute(fill, (own["id"], 1, BACKLOG))
+
+        async def read(name: str) -> float:
+            query = "explain (analyze, format json) " + QUERIES[name]
+            (row,) = await (await conn.execute(query.encode(), values)).fetchall()
+            return rows_read(row["QUERY PLAN"][0]["Plan"])
+
+        # A long backlog that waits, then one that is due, too.
+        for due in (0, BACKLOG):
+            await conn.execute(fill, (own["id"], -1, due))
+            await conn.execute("analyze outbox, generations")
+            assert await read("due") <= values["limit"]
+            everyone = await (await conn.execute("select id from generations")).fetchall()
+            assert await read("generations_at_work") <= 2 * len(everyone)
+
+
+async def test_who_has_waited_longest_comes_first(stack: Stack) -> None:
+    async with stack.postgres.transaction() as conn:
+        (own,) = await (
+            await conn.execute(
+                "insert into generations (collection, state, index_name, avgdl)"
+                " values ('c', 'live', 'c', 1) returning id"
+            )
+        ).fetchall()
+        minutes = [3, 5, -1, 5, 4]
+        await conn.execute(
+            "insert into outbox (generation, document_id, not_before)"
+            " select %s, gen_random_uuid(), now() - m * interval '1 minute'"
+            " from unnest(%s::int[]) with ordinality t (m, n) order by n",
+            (own["id"], minutes),
+        )
+        values = {"generation": own["id"], "limit": 32}
+        rows = await (await conn.execute(QUERIES["due"], values)).fetchall()
+        first = min(row["seq"] for row in rows)
+        assert [row["seq"] - first for row in rows] == [1, 3, 4, 0]

@@ -8,12 +8,12 @@ select id, collection, state, index_name, model, dimension, avgdl from generatio
 -- name: generations_at_work
 -- Those with a document that is due, those that are built or taken away, and those whose index is
 -- not known to be made. Who comes after the given one is first, so that each has its turn, whatever
--- ended the last round. The order within is what keeps to the key: else one long backlog misleads
--- PostgreSQL to read all of it for each of the others.
+-- ended the last round. The order within is what keeps to the index outbox_due: else one long
+-- backlog, due or not, misleads PostgreSQL to read all of it for each of the others.
 select id, collection, state, index_name, model, dimension, avgdl from generations g
 left join lateral (select o.document_id from outbox o
                    where o.generation = g.id and o.not_before <= now()
-                   order by o.document_id limit 1) due on true
+                   order by o.not_before, o.seq limit 1) due on true
 where due.document_id is not null or state <> 'live' or id <> all(%(made)s)
 order by id <= %(after)s, id
 
@@ -55,9 +55,10 @@ delete from chunks c using documents d
 where d.id = c.document_id and d.collection = %(collection)s and c.revision <> d.revision
 
 -- name: due
+-- Whoever has waited longest first, in the order of the index outbox_due: what is to wait is not read.
 select o.generation, o.document_id, o.seq, o.attempts from outbox o
 where o.not_before <= now() and o.generation = %(generation)s
-order by o.seq limit %(limit)s
+order by o.not_before, o.seq limit %(limit)s
 
 -- name: documents
 select id, revision, project, path, title, content_type, metadata from documents
