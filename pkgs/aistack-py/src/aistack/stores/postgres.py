@@ -36,6 +36,19 @@ _BUGS = ("54", "55000")
 """Beginnings of SQLSTATEs that are about the statement: a limit of the program, a wrong state."""
 _AWAY = ("08", "57P", "53300")
 """Beginnings of those that say that no connection is to be had."""
+_ALIVE = {
+    "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}  # fmt: skip
+"""A host that is gone without a word is missed within a minute: by itself Linux waits for hours.
+Whoever names one of these in postgres.dsn knows better."""
+_MISSED = """
+select set_config('tcp_keepalives_idle', '30', false),
+       set_config('tcp_keepalives_interval', '10', false),
+       set_config('tcp_keepalives_count', '3', false),
+       set_config('tcp_user_timeout', '60000', false)
+"""
+"""The same for the server's side: what a lost client held is free again as soon."""
 
 
 class PoolWatch(Protocol):
@@ -66,7 +79,8 @@ def connection_string(settings: schema.Postgres) -> str:
     extra: dict[str, Any] = {"connect_timeout": max(2, int(settings.timeout_s))}
     if settings.password_file:
         extra["password"] = read_secret(settings.password_file, "postgres.password_file")
-    return conninfo.make_conninfo(settings.dsn, application_name="aistack", **extra)
+    alive = {k: v for k, v in _ALIVE.items() if k not in conninfo.conninfo_to_dict(settings.dsn)}
+    return conninfo.make_conninfo(settings.dsn, application_name="aistack", **alive, **extra)
 
 
 class Postgres:
@@ -252,6 +266,7 @@ class Postgres:
         with _translated():
             conn = await AsyncConnection.connect(self.dsn, autocommit=True, row_factory=dict_row)
             async with conn:
+                await conn.execute(_MISSED)
                 yield conn
 
     async def ping(self) -> None:
