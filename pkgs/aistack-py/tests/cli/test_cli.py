@@ -10,8 +10,10 @@ import time
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 from notices import heard
+from psycopg.conninfo import make_conninfo
 from served import free_port
 
 from aistack.settings.schema import Settings
@@ -61,11 +63,17 @@ def test_import_ask_and_rebuild(config: Path, tmp_path: Path) -> None:
     assert page["total"] == {"value": 1, "relation": "exact"}
 
 
-def test_exit_codes_tell_what_is_wrong(config: Path, tmp_path: Path) -> None:
+def test_exit_codes_tell_what_is_wrong(config: Path, settings: Settings, tmp_path: Path) -> None:
     assert "no such collection" in run(config, "query", "-c", "none", "x", code=5)
     assert "did you mean postgres" in run(bad(tmp_path, "[postgrs]\n"), "config", "check", code=4)
     away = bad(tmp_path, '[postgres]\ndsn = "host=/nonexistent"\n')
     assert "database does not answer" in run(away, "migrate", code=75)
+    with psycopg.connect(settings.postgres.dsn) as conn:
+        conn.execute("create role stranger login")
+    weak = make_conninfo(settings.postgres.dsn, user="stranger")
+    other = bad(tmp_path, f"[postgres]\ndsn = {json.dumps(weak)}\n")
+    for words in (["migrate"], ["keys", "list"]):
+        assert "PostgreSQL's role stranger may not do this" in run(other, *words, code=4)
     run(config, "config", "check")
     json.loads(run(config, "config", "schema"))
 

@@ -85,9 +85,16 @@ def test_an_import_of_nothing_is_told(config: Path, settings: Settings, tmp_path
     assert ledger(settings)[-1][1] == "failed"
 
 
-def test_a_dry_run_without_a_schema_says_so(empty_dsn: str, tmp_path: Path) -> None:
-    empty = bad(tmp_path, f"[postgres]\ndsn = {json.dumps(empty_dsn)}\n")
-    assert "run aistack migrate" in run(empty, "reindex", "--dry-run", code=75)
+@pytest.mark.parametrize(
+    "words", ["reindex --dry-run", "backup status", "gc status", "issues list", "keys list"]
+)
+def test_without_a_schema_a_command_says_so(empty_dsn: str, tmp_path: Path, words: str) -> None:
+    dsn = json.dumps(empty_dsn)
+    empty = bad(
+        tmp_path,
+        f"[postgres]\ndsn = {dsn}\n[backup]\ndsn = {dsn}\n[qdrant]\npath = '{tmp_path}/index'\n",
+    )
+    assert "run aistack migrate" in run(empty, *words.split(), code=75)
 
 
 def test_up_names_what_it_skips(tmp_path: Path) -> None:

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 import anyio
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from aistack.errors import ConfigError, ConflictError, UnavailableError
 from aistack.migrations import runner
 from aistack.migrations.chain import Migration
 from aistack.migrations.runner import migrate, require_schema
+from aistack.settings.schema import Postgres as Options
+from aistack.stores.postgres import Postgres
 
 pytestmark = pytest.mark.anyio
 
@@ -105,6 +108,26 @@ async def test_what_the_database_says_is_told(empty_dsn: str) -> None:
         await migrate(empty_dsn, migrations=[step(1, full)])
     with pytest.raises(UnavailableError, match=r"does not answer \(postgres\.dsn\)"):
         await migrate("host=/nonexistent dbname=x", migrations=OLD)
+
+
+async def test_a_role_that_may_not_is_named_with_what_helps(empty_dsn: str) -> None:
+    async with await psycopg.AsyncConnection.connect(empty_dsn, autocommit=True) as conn:
+        await conn.execute("create role weak login")
+    weak = make_conninfo(empty_dsn, user="weak")
+    with pytest.raises(ConfigError, match=r"role weak may not.*schema public") as told:
+        await migrate(weak, migrations=OLD)
+    await migrate(empty_dsn, migrations=OLD)
+    with pytest.raises(ConfigError, match=r"role weak may not.*schema_history"):
+        await migrate(weak, migrations=OLD)
+    with pytest.raises(ConfigError, match=r"role weak may not.*table t"):
+        async with Postgres(Options(dsn=weak)).dedicated() as conn:
+            await conn.execute("select * from t")
+    # What is told helps.
+    assert 'ALTER DATABASE ... OWNER TO "weak"' in told.value.detail
+    async with await psycopg.AsyncConnection.connect(empty_dsn, autocommit=True) as conn:
+        await conn.execute("drop table t, schema_history")
+        await conn.execute(f"alter database {conn.info.dbname} owner to weak".encode())
+    assert await migrate(weak, migrations=OLD) == [one.name for one in OLD]
 
 
 async def test_a_table_in_use_is_waited_for_in_short_tries(

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from psycopg.errors import UndefinedTable
 
 from aistack.access.model import LOCAL_OPERATOR
 from aistack.cli import exits
 from aistack.cli.context import command, json_option, settings_of
 from aistack.cli.render import as_json, say, table
-from aistack.errors import NotFoundError, UnavailableError
+from aistack.errors import NotFoundError
 from aistack.jobs.ledger import Ledger
 from aistack.kit import tasks
 from aistack.knowledge.collections import Collections
@@ -180,8 +179,6 @@ async def _show_rebuild(settings: Settings, names: tuple[str, ...]) -> None:
     try:
         found = {c.name: c for c in await Collections(postgres, settings).list(LOCAL_OPERATOR)}
         generations = await Generations(postgres, embedder, settings.qdrant.prefix).all()
-    except UndefinedTable as exc:
-        raise UnavailableError("the database has no schema yet; run aistack migrate") from exc
     finally:
         await postgres.close()
     if unknown := [name for name in names if name not in found]:

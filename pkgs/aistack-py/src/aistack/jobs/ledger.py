@@ -12,7 +12,7 @@ import psycopg
 from msgspec import Struct
 from psycopg.types.json import Jsonb
 
-from aistack.errors import AistackError, UnavailableError
+from aistack.errors import AistackError
 from aistack.stores.postgres import Connection, Postgres
 from aistack.stores.sqlfile import load_queries
 
@@ -115,7 +115,7 @@ class Ledger:
                 # The job's connection lay idle and was lost on the way: once more, on a new one.
                 async with self._postgres.dedicated() as fresh:
                     await _finish(fresh, values, number, started_at)
-        except (psycopg.Error, UnavailableError) as exc:
+        except (psycopg.Error, AistackError) as exc:
             log.warning("the end of job %s could not be recorded: %s", job, exc)
 
     async def runs(self, job: Job | None = None, *, limit: int = 20) -> list[JobRun]:

@@ -11,6 +11,7 @@ from psycopg.rows import class_row, scalar_row
 
 from aistack.errors import ConfigError, ConflictError, UnavailableError
 from aistack.migrations.chain import Migration, chain
+from aistack.stores.postgres import forbidden
 
 # Any constant will do; it only must not be used for anything else in this database.
 _LOCK = 0x61697374
@@ -68,7 +69,8 @@ async def migrate(
         migrations: another chain than this version's.
 
     Raises:
-        ConfigError: the database is of a newer version, and this one cannot use it.
+        ConfigError: the database is of a newer version, and this one cannot use it; or the role
+            may not change the schema.
         ConflictError: an applied file was changed, or the chain is another one.
         UnavailableError: the database does not answer, has no room, or a table is in use for too
             long.
@@ -78,6 +80,8 @@ async def migrate(
         async with await AsyncConnection.connect(dsn, autocommit=True) as conn:
             await conn.execute("select pg_advisory_lock(%s)", (_LOCK,))
             return await _bring(conn, known, dry_run=dry_run)
+    except psycopg.errors.InsufficientPrivilege as exc:
+        raise forbidden(exc, dsn) from exc
     except psycopg.OperationalError as exc:
         if said := exc.diag.message_primary:
             raise UnavailableError(f"the database cannot be migrated now: {said}") from exc

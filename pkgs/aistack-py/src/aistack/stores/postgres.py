@@ -12,7 +12,7 @@ from typing import Any, LiteralString, Protocol, Self
 from uuid import UUID
 
 import psycopg
-from psycopg import AsyncConnection, AsyncCursor, conninfo
+from psycopg import AsyncConnection, AsyncCursor, conninfo, pq
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
@@ -81,6 +81,19 @@ def connection_string(settings: schema.Postgres) -> str:
         extra["password"] = read_secret(settings.password_file, "postgres.password_file")
     alive = {k: v for k, v in _ALIVE.items() if k not in conninfo.conninfo_to_dict(settings.dsn)}
     return conninfo.make_conninfo(settings.dsn, application_name="aistack", **alive, **extra)
+
+
+def forbidden(exc: psycopg.errors.InsufficientPrivilege, dsn: str) -> ConfigError:
+    """What to tell of a role that may not do what is needed."""
+    role = conninfo.conninfo_to_dict(dsn).get("user") or next(
+        (one.val or b"").decode() for one in pq.Conninfo.get_defaults() if one.keyword == b"user"
+    )
+    return ConfigError(
+        f"PostgreSQL's role {role} may not do this: {exc.diag.message_primary}. aistack's database"
+        f" and tables belong to one role: name it in postgres.dsn, or have a superuser say ALTER"
+        f' DATABASE ... OWNER TO "{role}" (of tables that are there: REASSIGN OWNED BY ... TO'
+        f' "{role}")'
+    )
 
 
 class Postgres:
@@ -153,7 +166,7 @@ class Postgres:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[Connection]:
         """A connection in autocommit, for single statements."""
-        with _translated():
+        with _translated(self.dsn):
             async with self._connection() as conn:
                 yield conn
 
@@ -166,7 +179,7 @@ class Postgres:
         wait for its return (at most ``postgres.timeout_s``), not an error.
         """
         conn: Connection | None = None
-        with _translated():
+        with _translated(self.dsn):
             try:
                 async with self._connection() as conn:
                     return await (await conn.execute(query, values, binary=binary)).fetchall()
@@ -198,7 +211,7 @@ class Postgres:
         Args:
             whole: it is about a whole collection, so no statement_timeout holds for it.
         """
-        with _translated():
+        with _translated(self.dsn):
             async with self._connection() as conn, conn.transaction():
                 if whole:
                     await conn.execute("set local statement_timeout = 0")
@@ -263,7 +276,7 @@ class Postgres:
     @asynccontextmanager
     async def dedicated(self) -> AsyncIterator[Connection]:
         """A connection outside the pool, for LISTEN and session locks."""
-        with _translated():
+        with _translated(self.dsn):
             conn = await AsyncConnection.connect(self.dsn, autocommit=True, row_factory=dict_row)
             async with conn:
                 await conn.execute(_MISSED)
@@ -323,12 +336,21 @@ async def _lives(conn: Connection) -> bool:
 class _translated:  # noqa: N801 - reads as a clause: with _translated()
     """Turn the driver's errors about the connection into ours; leave all others as bugs."""
 
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
         if isinstance(exc, TooManyRequests):
             raise UnavailableError("too much is asked at once; try again later") from exc
+        if isinstance(exc, psycopg.errors.InsufficientPrivilege):
+            raise forbidden(exc, self._dsn) from exc
+        if isinstance(exc, (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)):
+            raise UnavailableError(
+                "the database has no schema yet, or an older one; run aistack migrate"
+            ) from exc
         if isinstance(exc, psycopg.errors.QueryCanceled):
             raise UnavailableError("the database took too long") from exc
         if isinstance(exc, psycopg.OperationalError):
