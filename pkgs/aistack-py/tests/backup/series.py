@@ -12,10 +12,15 @@ def at(text: str) -> datetime:
 
 
 def backup(
-    text: str, needs: str | None = None, *, good: bool = True, pinned: bool = False
+    text: str,
+    needs: str | None = None,
+    *,
+    good: bool = True,
+    pinned: bool = False,
+    cluster: str = "",
 ) -> Backup:
     """One whose id is its time's text."""
-    return Backup(text, at(text), needs, good, pinned)
+    return Backup(text, at(text), needs, good, pinned, cluster)
 
 
 def kept(decisions: Iterable[Decision]) -> list[str]:

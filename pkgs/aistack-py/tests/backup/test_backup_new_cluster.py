@@ -7,13 +7,15 @@ from pathlib import Path
 import anyio
 import pytest
 from backup_host import Host
+from restoring import note, notes, now, save
 
-from aistack.backup import catalogue
-from aistack.backup.target import choose, target
+from aistack.backup import catalogue, expire
+from aistack.backup.target import Target, choose, target
 from aistack.backup.verify import verify
 from aistack.migrations.runner import migrate
 from aistack.postgres_server.programs import server_major
 from aistack.postgres_upgrade import backups
+from aistack.settings.schema import Retention
 
 pytestmark = pytest.mark.slow
 SEGMENT_BYTES = 16 * 2**20
@@ -24,6 +26,10 @@ def test_backups_begin_anew_and_the_old_ones_stay(host: Host, tmp_path: Path) ->
     assert backups.fault(own, version) is None
     assert "no backup of PostgreSQL 99 is younger than 26 h" in str(backups.fault(own, "99"))
     old = catalogue.read(own, "local")
+    note(host, 3)
+    before_the_upgrade = now(host)
+    note(host, 4)
+    save(host)
 
     host.stop()
     shutil.move(host.home / "pg" / "data", tmp_path / "old")
@@ -50,3 +56,9 @@ def test_backups_begin_anew_and_the_old_ones_stay(host: Host, tmp_path: Path) ->
     assert choose(target(None, None, None), [new]).backup.label == new.physical[-1].label
     run = str(old.physical[0].run)
     assert choose(target(None, None, run), [new]).backup.label == old.physical[0].label
+
+    # All are of one day; no way back is lost by it.
+    todo = expire.decide(new, Retention(daily=1, weekly=0, monthly=0), datetime.now(UTC))
+    assert todo.physical == []
+    anyio.run(expire.apply, own, todo)
+    assert notes(host, Target(time=before_the_upgrade), tmp_path / "there") == [1, 2, 3]

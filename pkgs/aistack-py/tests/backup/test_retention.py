@@ -1,6 +1,7 @@
 """The planner: what must hold of any list of backups."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
@@ -11,13 +12,19 @@ from series import at, kept
 from aistack.backup.retention import Backup, Decision, Policy, archive_window, drops, plan
 
 NOW = at("2026-11-23T12:00")
-POLICIES = st.builds(Policy, *(st.integers(0, 8) for _ in range(3)))
+POLICIES = st.builds(
+    Policy, *(st.integers(0, 8) for _ in range(3)), st.sampled_from([0, 0, 1, 7, 40])
+)
 FORMATS = ("%Y-%m-%d", "%G-W%V", "%Y-%m")
 
 
 @st.composite
 def lists_of_backups(draw: st.DrawFn) -> list[Backup]:
-    """Dense, sparse or both; chains, also against the order of time; faults, pins, the future."""
+    """Dense, sparse or both; chains, also against the order of time; faults, pins, the future.
+
+    Of one cluster, or of several that took each other's place, some of them to and fro.
+    """
+    clusters = draw(st.sampled_from([[""], [""], ["17-1", "18-2"], ["a", "b", "c"]]))
     spread = draw(st.sampled_from([24 * 3, 24 * 40, 24 * 600]))
     found: list[Backup] = []
     for number in range(draw(st.integers(0, 40))):
@@ -29,6 +36,7 @@ def lists_of_backups(draw: st.DrawFn) -> list[Backup]:
                 needs,
                 good=draw(st.integers(0, 5)) > 0,
                 pinned=draw(st.integers(0, 15)) == 0,
+                cluster=draw(st.sampled_from(clusters)),
             )
         )
     return draw(st.permutations(found))
@@ -44,6 +52,14 @@ def sound(backups: Iterable[Backup]) -> list[Backup]:
     return [b for b in by_id.values() if holds(b)]
 
 
+def newest_of(backups: Iterable[Backup]) -> str:
+    return max((b.taken_at, b.id) for b in backups)[1]
+
+
+def clusters_of(backups: Iterable[Backup]) -> set[str]:
+    return {b.cluster for b in backups}
+
+
 def model(backups: list[Backup], policy: Policy) -> set[str]:
     """What stays, said again in the plainest way."""
     by_id = {b.id: b for b in backups}
@@ -52,7 +68,15 @@ def model(backups: list[Backup], policy: Policy) -> set[str]:
     stay = {b.id for b in backups if b.pinned or (b.taken_at, b.id) >= newest}
     for count, form in zip((policy.daily, policy.weekly, policy.monthly), FORMATS, strict=True):
         for bucket in sorted({format(b.taken_at, form) for b in good}, reverse=True)[:count]:
-            stay.add(max((b.taken_at, b.id) for b in good if format(b.taken_at, form) == bucket)[1])
+            here = [b for b in good if format(b.taken_at, form) == bucket]
+            stay |= {newest_of(b for b in here if b.cluster == c) for c in clusters_of(here)}
+    if policy.any_second_days:
+        start = NOW - timedelta(days=policy.any_second_days)
+        if before := [b for b in good if b.taken_at <= start]:
+            stay.add(newest_of(before))
+        since = [b for b in good if b.taken_at > start]
+        for cluster in clusters_of(since):
+            stay.add(min((b.taken_at, b.id) for b in since if b.cluster == cluster)[1])
     while more := {by_id[id_].needs for id_ in stay} & by_id.keys() - stay:
         stay |= more
     return stay
@@ -105,7 +129,10 @@ def test_planning_again_drops_nothing(backups, policy) -> None:
 @settings(deadline=None)
 def test_a_larger_policy_drops_nothing_more(backups, policy, more) -> None:
     larger = Policy(
-        policy.daily + more.daily, policy.weekly + more.weekly, policy.monthly + more.monthly
+        policy.daily + more.daily,
+        policy.weekly + more.weekly,
+        policy.monthly + more.monthly,
+        policy.any_second_days,
     )
     assert set(kept(plan(backups, policy, NOW))) <= set(kept(plan(backups, larger, NOW)))
 
@@ -114,16 +141,16 @@ def test_a_larger_policy_drops_nothing_more(backups, policy, more) -> None:
 @settings(deadline=None)
 def test_the_rules_keep_no_more_than_their_slots(backups, policy) -> None:
     decisions = plan(backups, policy, NOW)
-    said = [reason for d in decisions for reason in d.reasons if d.keep]
+    said = [(reason, d.backup.cluster) for d in decisions for reason in d.reasons if d.keep]
     for word, slots in (
         ("daily", policy.daily),
         ("weekly", policy.weekly),
         ("monthly", policy.monthly),
         ("newest", 1),
     ):
-        labels = [reason for reason in said if reason.startswith(word)]
-        assert len(labels) <= slots
-        assert len(set(labels)) == len(labels)
+        labels = [(reason, cluster) for reason, cluster in said if reason.startswith(word)]
+        assert len({reason for reason, _ in labels}) <= slots
+        assert len(set(labels)) == len(labels), "of each cluster one"
 
 
 @given(lists_of_backups(), POLICIES, st.randoms(use_true_random=False))
@@ -161,6 +188,21 @@ def test_the_window_reaches_back_as_far_as_it_must_and_no_further(backups, polic
         assert not any(old[: count - 1])
     else:
         assert count == max(1, len(stay))
+
+
+@given(lists_of_backups(), POLICIES, st.integers(1, 40))
+@settings(max_examples=400, deadline=None)
+def test_every_second_of_the_window_that_was_to_be_had_still_is(backups, policy, days) -> None:
+    """Whatever the slots, and of every cluster: from a backup that stays, with all WAL since."""
+    good = [b for b in sound(backups) if b.taken_at <= NOW]
+    decisions = plan(backups, replace(policy, any_second_days=days), NOW)
+    stay = [d.backup for d in decisions if d.keep]
+    leads_on = {b.id for b in stay[: archive_window(decisions, NOW, days)]}
+    start = NOW - timedelta(days=days)
+    for moment in [start, *(b.taken_at for b in good if b.taken_at > start)]:
+        if before := [b for b in good if b.taken_at <= moment]:
+            (at_work,) = [b.cluster for b in before if b.id == newest_of(before)]
+            assert any(b.id in leads_on and b.cluster == at_work for b in before), moment
 
 
 @given(lists_of_backups(), POLICIES)
@@ -202,6 +244,6 @@ def test_a_list_that_cannot_be_right_is_refused(backups, says) -> None:
 def test_a_time_without_zone_and_a_number_below_zero_are_refused() -> None:
     with pytest.raises(ValueError, match="backup a has no zone"):
         Backup("a", NOW.replace(tzinfo=None))
-    for policy in ((-1, 0, 0), (0, -1, 0), (0, 0, -1)):
+    for policy in ((-1, 0, 0), (0, -1, 0), (0, 0, -1), (0, 0, 0, -1)):
         with pytest.raises(ValueError, match="below 0"):
             Policy(*policy)

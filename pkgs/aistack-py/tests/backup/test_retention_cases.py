@@ -280,3 +280,49 @@ def test_the_window_does_not_count_what_is_dropped() -> None:
     decisions = plan(backups, Policy(1, 4, 0), at("2026-01-30T12:00"))
     assert kept(decisions)[:3] == ["2026-01-30T02:00", "2026-01-25T02:00", "2026-01-18T02:00"]
     assert archive_window(decisions, at("2026-01-30T12:00"), 7) == 3
+
+
+def test_an_upgrade_of_postgresql_takes_no_way_back() -> None:
+    """The newer cluster's first backup is of the same day, week and month as the older one's."""
+    older = [backup(f"2026-07-0{day}T02:00", cluster="17-1") for day in (7, 8)]
+    newer = [backup("2026-07-08T10:00", cluster="18-2"), backup("2026-07-08T18:00", cluster="18-2")]
+    policy = Policy(1, 1, 1, any_second_days=7)
+    assert reasons(plan([*older, *newer], policy, at("2026-07-08T18:00"))) == {
+        "2026-07-08T18:00": (
+            "newest good one",
+            "daily 2026-07-08",
+            "weekly 2026-W28",
+            "monthly 2026-07",
+        ),
+        "2026-07-08T10:00": ("every second of 7 days",),
+        "2026-07-08T02:00": ("daily 2026-07-08", "weekly 2026-W28", "monthly 2026-07"),
+        "2026-07-07T02:00": ("every second of 7 days",),
+    }
+    # Day by day, until the days of every second are all the newer one's.
+    repository = Repository(Policy(3, 0, 0, any_second_days=7))
+    for one in [*older, *newer, *(backup(f"2026-07-{d:02}T02:00", cluster="18-2")
+                                  for d in range(9, 16))]:  # fmt: skip
+        repository.add(one)
+    assert repository.ids == [
+        "2026-07-15T02:00",
+        "2026-07-14T02:00",
+        "2026-07-13T02:00",
+        "2026-07-08T10:00",
+        "2026-07-07T02:00",
+    ]
+    repository.add(backup("2026-07-16T02:00", cluster="18-2"))
+    assert repository.ids[3:] == ["2026-07-13T02:00", "2026-07-08T10:00"]
+
+
+def test_few_slots_do_not_shorten_the_days_of_every_second() -> None:
+    repository = Repository(Policy(1, 0, 0, any_second_days=7))
+    for one in daily("2026-01-01", 5):
+        repository.add(one)
+    assert repository.ids == ["2026-01-05T02:00", "2026-01-01T02:00"]
+    for one in daily("2026-01-06", 5):
+        repository.add(one)
+    # None from before the third is left but the first: from it, for now, leads the WAL.
+    assert repository.ids == ["2026-01-10T02:00", "2026-01-07T02:00", "2026-01-01T02:00"]
+    for one in daily("2026-01-11", 60):
+        repository.add(one)
+        assert at(repository.ids[-1]) >= one.taken_at - 2 * DAY * 7, "WAL does not pile up"

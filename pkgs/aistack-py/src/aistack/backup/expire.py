@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from msgspec import Struct
@@ -46,10 +47,10 @@ def decide(contents: Contents, rules: schema.Retention, now: datetime) -> Plan:
     policy = Policy(daily=rules.daily, weekly=rules.weekly, monthly=rules.monthly)
     physical = plan(
         [
-            Backup(one.label, one.finished_at, one.needs, good=not one.error)
+            Backup(one.label, one.finished_at, one.needs, good=not one.error, cluster=one.archive)
             for one in contents.physical
         ],
-        policy,
+        replace(policy, any_second_days=rules.any_second_days),
         now,
     )
     logical = plan(

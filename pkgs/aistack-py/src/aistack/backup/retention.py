@@ -1,14 +1,17 @@
 """Which backups stay: one plan for pgBackRest's and restic's, made of a list and a time alone.
 
 A rule counts the days, ISO weeks or months (UTC) that have a good backup, newest first, and keeps
-the newest good one of each; a gap takes no slot. restic's `forget --keep-daily --keep-weekly
+the newest good one of each; a gap takes no slot. A PostgreSQL cluster that took another's place, as
+after an upgrade, cannot replay the other's WAL: where both have a backup in such a day, week or
+month, the newest of each stays. restic's `forget --keep-daily --keep-weekly
 --keep-monthly` counts in the same way, but by each snapshot's own time zone; it lets snapshots of
 the future take slots, knows of no damage, and from 0.16 on also keeps the oldest of all snapshots
 while a rule has slots left.
 
-Whatever the rules say, these stay: the newest good one, what a kept one needs, what is pinned, what
-a clock dated into the future, and what is damaged while no good one is newer: it may be all that is
-left of those days.
+Whatever the rules say, these stay: the newest good one; of the days in which every second is to be
+had, those from which the WAL leads on; what a kept one needs, what is pinned, what a clock dated
+into the future, and what is damaged while no good one is newer: it may be all that is left of those
+days.
 """
 
 from collections import defaultdict
@@ -35,6 +38,7 @@ class Backup:
         needs: the one that it builds on directly; None if it is whole in itself.
         good: False if it is known to be damaged or incomplete.
         pinned: whether it stays until somebody says otherwise.
+        cluster: whose WAL it is continued by, as in 17-1; the same for all where there is no WAL.
 
     Raises:
         ValueError: the time has no zone.
@@ -45,6 +49,7 @@ class Backup:
     needs: str | None = None
     good: bool = True
     pinned: bool = False
+    cluster: str = ""
 
     def __post_init__(self) -> None:
         if self.taken_at.utcoffset() is None:
@@ -56,6 +61,9 @@ class Backup:
 class Policy:
     """How many days, ISO weeks and months keep a backup; each counts those that have a good one.
 
+    Attributes:
+        any_second_days: how far back every second is to be had; 0: there is no WAL.
+
     Raises:
         ValueError: a negative number.
     """
@@ -63,9 +71,10 @@ class Policy:
     daily: int = 7
     weekly: int = 4
     monthly: int = 12
+    any_second_days: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.daily, self.weekly, self.monthly) < 0:
+        if min(self.daily, self.weekly, self.monthly, self.any_second_days) < 0:
             raise ValueError(f"{self} has a number below 0")
 
 
@@ -89,9 +98,9 @@ class _Rule(NamedTuple):
 def plan(backups: Iterable[Backup], policy: Policy, now: datetime) -> list[Decision]:
     """Decide about every backup of a repository, newest first.
 
-    Planning again what was kept drops nothing, and a larger policy drops nothing more. One that
-    ends in the future takes no slot until its time has come. One that is damaged, or needs one that
-    is damaged or missing, is not good.
+    Planning again what was kept drops nothing, and a policy with more slots drops nothing more. One
+    that ends in the future takes no slot until its time has come. One that is damaged, or needs one
+    that is damaged or missing, is not good.
 
     Args:
         backups: all that the repository has, in any order.
@@ -111,8 +120,12 @@ def plan(backups: Iterable[Backup], policy: Policy, now: datetime) -> list[Decis
     kept: _Reasons = defaultdict(list)
     _keep_whatever_the_rules(kept, newest_first, faults, now)
     for rule, newest in held:
-        for backup in newest.values():
-            kept[backup.id].append(format(backup.taken_at, rule.label))
+        for backups_of in newest.values():
+            for backup in backups_of.values():
+                kept[backup.id].append(format(backup.taken_at, rule.label))
+    if policy.any_second_days:
+        for backup in _bases_of_wal(good, now - timedelta(days=policy.any_second_days)):
+            kept[backup.id].append(f"every second of {policy.any_second_days} days")
     _keep_bases(kept, bases_first)
 
     def why_dropped(backup: Backup) -> str:
@@ -189,17 +202,31 @@ def _keep_whatever_the_rules(
             )
 
 
-def _newest_of_each(rule: _Rule, good: Iterable[Backup]) -> dict[Hashable, Backup]:
-    """The newest backup of each of the rule's newest buckets."""
-    newest: dict[Hashable, Backup] = {}
+def _newest_of_each(rule: _Rule, good: Iterable[Backup]) -> dict[Hashable, dict[str, Backup]]:
+    """The newest backup of each of the rule's newest buckets, by cluster."""
+    newest: dict[Hashable, dict[str, Backup]] = {}
     for backup in good:
         bucket = rule.bucket(backup.taken_at)
-        if bucket in newest:
-            continue
-        if len(newest) == rule.slots:
-            break
-        newest[bucket] = backup
+        if bucket not in newest:
+            if len(newest) == rule.slots:
+                break
+            newest[bucket] = {}
+        newest[bucket].setdefault(backup.cluster, backup)
     return newest
+
+
+def _bases_of_wal(good: Iterable[Backup], start: datetime) -> list[Backup]:
+    """From where every second since a moment is reached, as far as it ever was.
+
+    The newest backup from before it, and the first since of each cluster. Of the same cluster that
+    is the next to be the newest from before: without it the WAL of ever more days would stay.
+    """
+    first: dict[str, Backup] = {}
+    for backup in good:
+        if backup.taken_at <= start:
+            return [*first.values(), backup]
+        first[backup.cluster] = backup
+    return list(first.values())
 
 
 def _bases_first(newest_first: Sequence[Backup]) -> list[Backup]:
