@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import msgspec
 
@@ -24,6 +24,8 @@ _PUSH_S = 15
 _OTHER_CLUSTER = re.compile(r"ERROR: \[0(28|44|51)\]")
 """Status codes of pgBackRest for a stanza that belongs to another cluster or version."""
 _UNREADABLE = 99
+_NO_SUCH_SEGMENT = 1
+_UNKNOWN = 255
 _SEGMENT = re.compile(r"([0-9.]+-[0-9]+)/[0-9A-F]{16}/([0-9A-F]{24})-[0-9a-f]{40}")
 _WRONG_KEY = re.compile(r"CryptoError|FormatError|cipher header|decrypt", re.IGNORECASE)
 
@@ -195,9 +197,25 @@ class PgBackRest:
         saved = dict(zip(calls, process.together(list(calls.values())), strict=True))
         return [saved.get(name, False) for name in names]
 
-    def get(self, segment: str, into: str) -> NoReturn:
-        """Fetch one WAL segment: PostgreSQL's restore_command."""
-        process.replace([_PROGRAM, "--no-config", "archive-get", segment, into], self.environment())
+    def get(self, segment: str, into: str) -> int:
+        """Fetch one WAL segment: PostgreSQL's restore_command.
+
+        Returns:
+            Its exit status: 0; 1 where a repository says that there is none, which ends a recovery;
+            more than 125, which fails it, where none could say so.
+        """
+        line: process.Command = [_PROGRAM, "--no-config", "archive-get", segment, into]
+        end = False
+        for name in self._settings.repositories:
+            try:
+                status = process.status(line, self.environment(name))
+            except ConfigError as exc:  # a secret of this one is missing
+                log.warning("repository %s gives no WAL: %s", name, exc.detail)
+                continue
+            if status == 0:
+                return 0
+            end = end or status == _NO_SUCH_SEGMENT
+        return _NO_SUCH_SEGMENT if end else _UNKNOWN
 
     def _call(self, repository: str, words: Sequence[str], timeout_s: float) -> str:
         command, *options = words

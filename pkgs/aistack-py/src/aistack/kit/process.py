@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 from aistack.errors import ConfigError, UnavailableError
 
@@ -257,14 +257,18 @@ def running(
                 server.wait()
 
 
-def replace(command: Sequence[str | Path], extra: Mapping[str, str]) -> NoReturn:
-    """Become another program, with more environment.
+def status(command: Sequence[str | Path], extra: Mapping[str, str]) -> int:
+    """Run a program to its end, with more environment; its exit status, of a signal negative.
+
+    What it says goes where ours goes.
 
     Raises:
         ConfigError: it is not installed.
     """
     try:
-        os.execvpe(str(command[0]), list(map(str, command)), _environment(extra) or {})  # noqa: S606
+        return subprocess.run(  # noqa: S603 - a list, never a shell
+            [*map(str, command)], stdin=subprocess.DEVNULL, check=False, env=_environment(extra)
+        ).returncode
     except OSError as exc:
         raise ConfigError(f"cannot run {command[0]}: {exc.strerror}") from exc
 

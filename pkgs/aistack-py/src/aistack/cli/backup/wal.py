@@ -27,7 +27,7 @@ async def archive_push(ctx: click.Context, segment: str) -> int:
 @click.argument("into")
 @click.pass_context
 @command
-async def archive_get(ctx: click.Context, segment: str, into: str) -> None:
+async def archive_get(ctx: click.Context, segment: str, into: str) -> int:
     """Fetch one WAL segment: PostgreSQL's restore_command."""
     # The server's working folder is its data folder, also of one that was restored elsewhere.
-    PgBackRest(settings_of(ctx).backup, Path.cwd()).get(segment, into)
+    return PgBackRest(settings_of(ctx).backup, Path.cwd()).get(segment, into)
