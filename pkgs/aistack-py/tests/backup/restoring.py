@@ -4,13 +4,16 @@ import time
 from datetime import datetime
 from pathlib import Path
 
+import anyio
 import psycopg
 from backup_host import Host
 
 from aistack.backup import catalogue, scratch
+from aistack.backup.drill import Drill, DrillReport
 from aistack.backup.pgbackrest import PgBackRest
 from aistack.backup.restore import Restorer
-from aistack.backup.target import Choice, Target, choose
+from aistack.backup.target import Choice, Target
+from aistack.cli.backup.database import administrator
 from aistack.errors import UnavailableError
 
 
@@ -45,7 +48,8 @@ def under_way(host: Host) -> Path:
 
 
 def choice(host: Host, wanted: Target, repository: str = "local") -> Choice:
-    return choose(wanted, [catalogue.read(host.settings.backup, repository)])
+    own = host.settings.backup
+    return catalogue.choose(own, wanted, [catalogue.read(own, repository)])
 
 
 def now(host: Host) -> datetime:
@@ -79,3 +83,13 @@ def notes(host: Host, wanted: Target, folder: Path, repository: str = "local") -
     with scratch.postgres(data, own.dsn, environment) as dsn, psycopg.connect(dsn) as connection:
         rows = connection.execute("select id from notes order by id").fetchall()
     return [row[0] for row in rows]
+
+
+def drill(host: Host, name: str = "local", run: str | None = None) -> DrillReport:
+    """A trial restore."""
+
+    async def go() -> DrillReport:
+        async with administrator(host.settings) as postgres:
+            return await Drill(host.settings, postgres).run(name, run)
+
+    return anyio.run(go)

@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from backup_host import Host
-from restoring import Switch, choice, note, notes, now, save, under_way
+from restoring import Switch, choice, drill, note, notes, now, save, under_way
 
 from aistack.backup import catalogue, restore
 from aistack.backup.pgbackrest import PgBackRest
@@ -37,6 +37,33 @@ def test_to_the_second_between_two_writes(host: Host, tmp_path: Path) -> None:
     assert notes(host, Target(), tmp_path / "last") == [1, 2, 10, 11, 12]
     first = catalogue.read(host.settings.backup, "local").physical[0].run
     assert notes(host, target(None, None, first), tmp_path / "run") == [1]
+
+
+def test_a_backup_whose_wal_went_by_retention_comes_back_as_it_was_when_it_ended(
+    host: Host, tmp_path: Path
+) -> None:
+    """As every weekly and monthly one is, after the days of which every second is to be had."""
+    own = host.settings.backup
+    first, second = catalogue.read(own, "local").physical
+    PgBackRest(own).expire_archive("local", 1)
+    assert notes(host, Target(run=first.run), tmp_path / "first") == [1]
+    assert notes(host, Target(run=second.run), tmp_path / "second") == [1, 2]
+    found = choice(host, Target(run=first.run))
+    assert (found.at_end, choice(host, Target(run=second.run)).at_end) == (True, False)
+    moment = first.finished_at + timedelta(milliseconds=1)
+    with pytest.raises(NotFoundError, match=f"any_second_days.*--run {first.run}"):
+        choice(host, Target(time=moment))
+    assert drill(host, run=first.run).ok
+
+
+def test_the_real_program_says_what_postgresql_is_told(host: Host, tmp_path: Path) -> None:
+    backrest, into = PgBackRest(host.settings.backup), str(tmp_path / "segment")
+    first = catalogue.read(host.settings.backup, "local").physical[0].first_wal
+    assert backrest.get(first, into) == 0
+    assert backrest.get("0000000900000000000000FF", into) == 1
+    (host.home / "local" / "pgbackrest" / "archive" / "aistack" / "archive.info").unlink()
+    (host.home / "local" / "pgbackrest" / "archive" / "aistack" / "archive.info.copy").unlink()
+    assert backrest.get(first, into) == 255
 
 
 def test_in_place_after_a_database_was_dropped(host: Host) -> None:

@@ -1,11 +1,12 @@
 """What to restore: the backup from which a wanted moment can be reached."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from msgspec import Struct
 
+from aistack.backup import wal
 from aistack.backup.model import Contents, Kept, Physical
 from aistack.errors import InvalidError, NotFoundError
 
@@ -29,6 +30,8 @@ class Choice(Struct, frozen=True):
     """For pgBackRest's restore."""
     index: Kept | None
     """The index nearest before the moment, in the same repository; None: it is built anew."""
+    at_end: bool = False
+    """It is as it was when the backup ended: the WAL to the run's own moment is gone."""
 
 
 def target(time: datetime | None, lsn: str | None, run: str | None) -> Target:
@@ -62,6 +65,30 @@ def choose(wanted: Target, repositories: Sequence[Contents]) -> Choice:
     raise NotFoundError(
         f"no backup reaches that moment (repositories: {names}): aistack backup list shows what"
         " there is"
+    )
+
+
+def by_wal(choice: Choice, wanted: Target, segments: Iterable[str]) -> Choice:
+    """A choice, as the WAL lets it be reached that its repository holds of the backup's cluster.
+
+    Of a backup older than backup.retention.any_second_days only the WAL stays that makes it whole.
+    A run's own moment is a little later: the end of its backup stands for it then.
+
+    Raises:
+        NotFoundError: the moment is between such a backup and the next one.
+    """
+    backup, held = choice.backup, set(segments)
+    if wanted == Target() or wal.goes_on(held, backup.last_wal):
+        return choice
+    if wanted.run is not None:
+        arguments = ["--type=immediate", "--target-action=promote"]
+        return Choice(choice.repository, backup, arguments, choice.index, at_end=True)
+    if not wal.goes_on_later(held, backup.last_wal):
+        return choice  # it is on its way, or was never safe
+    raise NotFoundError(
+        f"in {choice.repository} every second before that moment has gone"
+        f" (backup.retention.any_second_days); the last one left is the end of its backup:"
+        f" --run {backup.run}"
     )
 
 

@@ -41,9 +41,30 @@ def missing(
     return wanting
 
 
+def goes_on(segments: Iterable[str], last: str) -> bool:
+    """Whether the segment after one is there, on whichever time line and of whatever size."""
+    held = {_place(name) for name in segments}
+    log, low = _place(last)
+    if (log, low + 1) in held:
+        return True
+    # The last of a log is one less than a power of two.
+    whole = low & (low + 1) == 0 and not any(one == log and other > low for one, other in held)
+    return whole and (log + 1, 0) in held
+
+
+def goes_on_later(segments: Iterable[str], last: str) -> bool:
+    """Whether any segment after one is there."""
+    return any(_place(name) > _place(last) for name in segments)
+
+
+def _place(name: str) -> tuple[int, int]:
+    return int(name[8:16], 16), int(name[16:24], 16)
+
+
 def _number(name: str, segment_bytes: int) -> int:
     """Position on the time line, whichever: a restore begins a new one where it ended."""
-    return int(name[8:16], 16) * (_LOG_BYTES // segment_bytes) + int(name[16:24], 16)
+    log, low = _place(name)
+    return log * (_LOG_BYTES // segment_bytes) + low
 
 
 def _name(number: int, segment_bytes: int) -> str:

@@ -1,18 +1,21 @@
 """The way back from a backup."""
 
+import asyncio
 from datetime import datetime
 from pathlib import Path
 
 import click
+import msgspec
 
+from aistack.backup import catalogue
 from aistack.backup.lock import alone
 from aistack.backup.restore import Parts, Restored, Restorer, Systemd, bring_index
-from aistack.backup.target import Choice, choose, target
+from aistack.backup.target import Choice, target
 from aistack.cli import exits
 from aistack.cli.backup.shared import read_all, repository_option
 from aistack.cli.context import command, config_file, json_option, settings_of
 from aistack.cli.render import as_json, say, table
-from aistack.errors import InvalidError
+from aistack.errors import InvalidError, NotFoundError, UnavailableError
 from aistack.kit import process
 
 
@@ -54,12 +57,19 @@ async def restore(
         raise InvalidError("give one of --into FOLDER and --in-place")
     wanted = target(_time(to_time), to_lsn, run)
     parts, name = _parts(only, in_place=in_place)
-    found, _ = await read_all(settings, repository, physical_only=parts == "postgresql")
-    choice = choose(wanted, found)
+    found, away = await read_all(settings, repository, physical_only=parts == "postgresql")
+    try:
+        choice = await asyncio.to_thread(catalogue.choose, settings.backup, wanted, found)
+    except NotFoundError as exc:
+        if away:  # it may have what the others have not
+            raise UnavailableError(exc.detail) from exc
+        raise
     if rebuild_index:
-        choice = Choice(choice.repository, choice.backup, choice.arguments, None)
+        choice = msgspec.structs.replace(choice, index=None)
     _say_choice(choice, parts)
     if dry_run:
+        if json_:
+            as_json(choice)
         return exits.OK
     restorer = Restorer(settings.backup, Systemd(settings.backup.units), say)
     if name is not None and into is not None:
@@ -117,6 +127,8 @@ def _say_choice(choice: Choice, parts: Parts) -> None:
         index = "made anew from PostgreSQL by the running service"
     say(f"from {choice.repository}: {made.type} backup {made.label}, {made.finished_at:%F %T %Z}")
     say(f"recovery: {' '.join(choice.arguments)}")
+    if choice.at_end:
+        say("as it was when the backup ended: the WAL to the run's own moment is gone by retention")
     say(f"index: {index}")
 
 
