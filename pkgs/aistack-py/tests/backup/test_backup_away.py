@@ -1,5 +1,6 @@
 """Repositories on hosts that take a connection and say no more, as behind a broken firewall."""
 
+import json
 import socket
 import subprocess
 import time
@@ -70,14 +71,45 @@ def test_what_is_near_is_listed_and_restored_without_what_is_away(
     listed = subprocess.run(
         host.command("backup", "list"), capture_output=True, text=True, check=False
     )
-    assert listed.returncode == 1, "one repository could not be read"
+    assert listed.returncode == 3, "one repository could not be read"
     assert catalogue.read(host.settings.backup, "local").physical[-1].label in listed.stdout
     assert "sftp:" in listed.stderr
+    for words in (["plan"], ["expire", "--dry-run"], ["expire"]):
+        command = host.command("backup", *words)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (words, done.returncode) == (words, 3), done.stderr
+    for command in (
+        host.command("backup", "show", "20200101T000000Z-0000"),
+        host.command("restore", "--into", tmp_path / "none", "--run", "20200101T000000Z-0000"),
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 75, "what is away may have it"
+    words = host.command("restore", "--dry-run", "--json")
+    tried = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert json.loads(tried.stdout)["repository"] == "local"
     words = host.command("restore", "--into", tmp_path / "there")
     restored = subprocess.run(words, capture_output=True, text=True, check=False)
     assert restored.returncode == 0, restored.stderr
     assert (tmp_path / "there" / "postgresql" / "PG_VERSION").exists()
     assert (tmp_path / "there" / "index" / catalogue.RECORD).exists()
+
+
+def test_a_repository_whose_secret_is_missing_hides_no_other(host: Host, tmp_path: Path) -> None:
+    host.repositories["s3"] = Repository(
+        kind="s3", path="/x", host="127.0.0.1", port=1, bucket="bucket",
+        key_id_file="/nonexistent", key_secret_file="/nonexistent",
+    )  # fmt: skip
+    for code, words in (
+        (3, ["backup", "list"]),
+        (3, ["backup", "expire"]),
+        (0, ["restore", "--into", str(tmp_path / "there")]),
+        (4, ["backup", "list", "-r", "s3"]),
+    ):
+        command = host.command(*words)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (words, done.returncode) == (words, code), done.stderr
+        assert "backup.repositories.s3.key_id_file" in done.stderr
+    assert (tmp_path / "there" / "postgresql" / "PG_VERSION").exists()
 
 
 def test_a_repository_that_does_not_answer_is_not_called_undecryptable(

@@ -14,7 +14,7 @@ from aistack.cli.backup.database import administrator
 from aistack.cli.backup.shared import read_all, repository_option
 from aistack.cli.context import command, json_option, settings_of
 from aistack.cli.render import as_json, say, table
-from aistack.errors import NotFoundError
+from aistack.errors import NotFoundError, UnavailableError
 from aistack.settings.schema import Settings
 
 _MIB = 2**20
@@ -50,7 +50,7 @@ async def list_(ctx: click.Context, repository: str | None, json_: bool) -> int:
                 for one in contents.physical
             ],
         )
-    return exits.FAILED if away else exits.OK
+    return exits.PARTIAL if away else exits.OK
 
 
 @click.command("show")
@@ -104,7 +104,7 @@ async def plan(ctx: click.Context, repository: str | None, json_: bool) -> int:
         as_json(plans)
     else:
         show_plans(plans)
-    return exits.FAILED if away else exits.OK
+    return exits.PARTIAL if away else exits.OK
 
 
 @click.command("status")
@@ -123,12 +123,14 @@ async def status(ctx: click.Context, json_: bool) -> None:
 
 
 async def _record(settings: Settings, run: str, repository: str | None) -> RunRecord:
-    found, _ = await read_all(settings, repository)
+    found, away = await read_all(settings, repository)
     for contents in found:
         for one in contents.kept:
             if one.run == run and one.part == "index":
                 where = (settings.backup, contents.repository, one)
                 return await asyncio.to_thread(catalogue.record, *where)
+    if away:
+        raise UnavailableError(f"no run {run} in the repositories that answer")
     raise NotFoundError(f"no run {run}: aistack backup list")
 
 

@@ -65,12 +65,15 @@ async def expire(ctx: click.Context, repository: str | None, dry_run: bool) -> i
         found, away = await read_all(settings, repository)
         now = datetime.now(UTC)
         show_plans([expiry.decide(one, settings.backup.retention, now) for one in found])
-        return exits.FAILED if away else exits.OK
+        return exits.PARTIAL if away else exits.OK
     async with noted(settings, "backup_expire") as (run, _):
+        names = names_of(settings, repository)
         with alone(settings.backup.state_dir):
-            late = await expire_all(settings, names_of(settings, repository))
+            late = await expire_all(settings, names)
         run.failed = bool(late)
-    return exits.FAILED if late else exits.OK
+    if not late:
+        return exits.OK
+    return exits.PARTIAL if len(late) < len(names) else exits.FAILED
 
 
 def _tell(report: RunReport) -> None:

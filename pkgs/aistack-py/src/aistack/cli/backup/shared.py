@@ -10,8 +10,11 @@ import click
 from aistack.backup import catalogue, expire as expiry, places
 from aistack.backup.model import Contents
 from aistack.cli.render import say
-from aistack.errors import NotFoundError, UnavailableError
+from aistack.errors import AistackError, ConfigError, NotFoundError, UnavailableError
 from aistack.settings.schema import Settings
+
+_AWAY = (UnavailableError, ConfigError)
+"""What keeps one repository from being read, and none of the others: a secret may be missing."""
 
 repository_option = click.option(
     "--repository", "-r", help="One of backup.repositories [default: all, or the first]."
@@ -39,6 +42,7 @@ async def read_all(
     """What each repository holds, and how many cannot be read; all are asked at once.
 
     Raises:
+        ConfigError: none can be read, and of one a secret is missing.
         UnavailableError: none can be read.
     """
     names = names_of(settings, repository)
@@ -46,17 +50,20 @@ async def read_all(
     answers = await asyncio.gather(
         *(asyncio.to_thread(read, name) for name in names), return_exceptions=True
     )
-    found = []
+    found: list[Contents] = []
+    faults: list[AistackError] = []
     for name, answer in zip(names, answers, strict=True):
-        if isinstance(answer, UnavailableError):
+        if isinstance(answer, _AWAY):
             say(f"{name}: {answer.detail}")
+            faults.append(answer)
         elif isinstance(answer, BaseException):
             raise answer
         else:
             found.append(answer)
     if not found:
-        raise UnavailableError("no repository can be read")
-    return found, len(names) - len(found)
+        settings_at_fault = (fault for fault in faults if isinstance(fault, ConfigError))
+        raise next(settings_at_fault, UnavailableError("no repository can be read"))
+    return found, len(faults)
 
 
 async def expire_all(settings: Settings, names: Sequence[str]) -> list[str]:
@@ -67,7 +74,7 @@ async def expire_all(settings: Settings, names: Sequence[str]) -> list[str]:
             contents = await asyncio.to_thread(catalogue.read, settings.backup, name)
             todo = expiry.decide(contents, settings.backup.retention, datetime.now(UTC))
             await expiry.apply(settings.backup, todo)
-        except UnavailableError as exc:
+        except _AWAY as exc:
             say(f"{name}: old backups stay: {exc.detail}")
             late.append(name)
     return late
