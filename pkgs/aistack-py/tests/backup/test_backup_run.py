@@ -8,16 +8,17 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import anyio
 import msgspec
 import psycopg
 import pytest
 from backup_host import KEY, PLAINTEXT, Host
+from restoring import drill
 
-from aistack.backup import catalogue
+from aistack.backup import catalogue, moment
 from aistack.backup.catalogue import RECORD
-from aistack.backup.drill import Drill, DrillReport
 from aistack.backup.lock import alone
 from aistack.backup.metrics import BackupMetrics
 from aistack.backup.model import Contents, RunRecord, RunReport
@@ -42,14 +43,6 @@ def record(host: Host, run: str) -> RunRecord:
     (kept,) = [k for k in contents(host).kept if k.run == run and k.part == "index"]
     text = Restic(host.settings.backup, "local").read(kept.id, f"/{RECORD}")
     return msgspec.json.decode(text, type=RunRecord)
-
-
-def drill(host: Host, name: str = "local", run: str | None = None) -> DrillReport:
-    async def go() -> DrillReport:
-        async with administrator(host.settings) as postgres:
-            return await Drill(host.settings, postgres).run(name, run)
-
-    return anyio.run(go)
 
 
 def test_the_first_is_whole_and_the_second_holds_what_changed(host: Host) -> None:
@@ -303,6 +296,37 @@ def test_after_a_kill_at_any_moment_the_next_run_is_whole(
     assert not list((Path(host.settings.backup.state_dir) / "staging").iterdir())
     unfinished = host.sql("select count(*) from backup_runs where state is null")
     assert unfinished == [(0,)]
+
+
+def test_without_room_for_the_record_postgresql_is_safe_all_the_same(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalogue, "RECORD", "no-such-folder/run.json")
+    report = host.backup()
+    states = {one.part: (one.state, one.error or "") for one in report.outcomes}
+    assert report.state == "partial"
+    assert states["postgresql"][0] == "ok"
+    assert "(backup.state_dir): No such file" in states["index"][1]
+    monkeypatch.undo()
+    assert report.id not in {kept.run for kept in contents(host).kept}, "none without its record"
+    assert drill(host).ok, "of the run before"
+
+
+def test_a_table_that_is_dropped_meanwhile_fails_no_run(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.sql("create table passing (id int)")
+    still = moment._still
+
+    async def later(*words: Any) -> Any:
+        host.sql("drop table if exists passing")
+        return await still(*words)
+
+    monkeypatch.setattr(moment, "_still", later)
+    assert host.backup().state == "ok"
+    (names,) = host.sql("select record #>> '{moment,tables}' from backup_runs order by id desc")[0]
+    assert "public.notes" in str(names)
+    assert "passing" not in str(names)
 
 
 def test_metrics_tell_what_was_safe_when(host: Host) -> None:

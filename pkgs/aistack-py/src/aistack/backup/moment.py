@@ -58,6 +58,9 @@ async def mark(postgres: Postgres, name: str) -> tuple[Moment, str]:
             except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
                 await view.rollback()
                 await asyncio.sleep(_LOCK_S)
+            except psycopg.errors.UndefinedTable:  # somebody dropped one since
+                await view.rollback()
+                tables = [row["name"] for row in await _rows(view, "tables")]
         if at is None:
             log.warning("a write takes so long that the backup's counts are only near its moment")
             lsn, at = await _point(writer, name)

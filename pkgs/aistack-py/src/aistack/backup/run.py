@@ -5,12 +5,13 @@ be reached does not keep the others from having theirs.
 """
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import shutil
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import perf_counter
@@ -87,7 +88,8 @@ class Runner:
         name = run_id(started_at, secrets.token_hex(2))
         folder = Path(self._own.state_dir) / "staging" / name
         await self._clear(folder.parent)
-        folder.mkdir(mode=0o700, parents=True)
+        with _writing(folder):
+            folder.mkdir(mode=0o700, parents=True)
         try:
             return await self._run(kind, name, started_at, folder)
         finally:
@@ -245,7 +247,8 @@ class Runner:
         try:
             async with Snapshots.open(self._settings.qdrant) as snapshots:
                 version = await snapshots.version()
-                collections = await index.collect(snapshots, folder)
+                with _writing(folder):
+                    collections = await index.collect(snapshots, folder)
                 return collections, await snapshots.aliases(), {"qdrant": version}
         except AistackError as exc:
             # PostgreSQL is the source of truth: without the index the backup is slower to restore.
@@ -271,22 +274,7 @@ class Runner:
         logical: bool,
     ) -> None:
         """Everything besides PostgreSQL's files, into every repository that is there."""
-        (folder / catalogue.RECORD).write_bytes(msgspec.json.format(msgspec.json.encode(record)))
-        (folder / "settings.json").write_bytes(
-            msgspec.json.format(msgspec.json.encode(self._settings))
-        )
-        line: process.Command = [
-            find_binaries() / "pg_dumpall",
-            "--globals-only",
-            f"--dbname={self._own.dsn}",
-        ]
-        user = process.owner(Path(self._own.data_dir))
-        try:
-            roles = await asyncio.to_thread(process.run, line, _GLOBALS_S, user)
-            (folder / "globals.sql").write_text(roles, "utf-8")
-        except AistackError as exc:
-            for one in contents:
-                self._failed(one, "index", exc, 0)
+        recorded = await self._write(record, folder)
         dump: process.Command = [
             find_binaries() / "pg_dump", "-Fc", "-Z0", "--lock-wait-timeout=60s",
             f"--dbname={self._own.dsn}",
@@ -294,8 +282,11 @@ class Runner:
         for one, found in contents.items():
             if found is None:
                 continue
-            self._say(f"{one}: the index and the record")
-            await self._kept(one, "index", lambda restic: restic.keep(folder, "index", record.id))
+            if recorded:
+                self._say(f"{one}: the index and the record")
+                await self._kept(
+                    one, "index", lambda restic: restic.keep(folder, "index", record.id)
+                )
             since = record.started_at - timedelta(days=self._own.logical_days)
             due = not any(k.part == "logical" and k.at > since for k in found.kept)
             if logical or due:
@@ -303,6 +294,27 @@ class Runner:
                 await self._kept(
                     one, "logical", lambda restic: restic.keep_output(dump, DUMP, record.id)
                 )
+
+    async def _write(self, record: RunRecord, folder: Path) -> bool:
+        """What goes beside the index; whether the record is among it: without it all is useless."""
+        line: process.Command = [
+            find_binaries() / "pg_dumpall",
+            "--globals-only",
+            f"--dbname={self._own.dsn}",
+        ]
+        user = process.owner(Path(self._own.data_dir))
+        recorded = False
+        try:
+            with _writing(folder):
+                (folder / catalogue.RECORD).write_bytes(_json(record))
+                (folder / "settings.json").write_bytes(_json(self._settings))
+                recorded = True
+                roles = await asyncio.to_thread(process.run, line, _GLOBALS_S, user)
+                (folder / "globals.sql").write_text(roles, "utf-8")
+        except AistackError as exc:
+            for one in self._own.repositories:
+                self._failed(one, "index", exc, 0)
+        return recorded
 
     async def _kept(
         self,
@@ -337,6 +349,21 @@ class Runner:
         self._outcomes.append(
             Outcome(repository, part, "failed", None, 0, round(seconds, 2), exc.detail)
         )
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """No room on our own disk takes no repository's PostgreSQL from it."""
+    try:
+        yield
+    except OSError as exc:
+        raise UnavailableError(
+            f"cannot write to {folder.parent} (backup.state_dir): {exc.strerror}"
+        ) from exc
+
+
+def _json(value: RunRecord | Settings) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value))
 
 
 def _state(outcomes: Sequence[Outcome]) -> State:
