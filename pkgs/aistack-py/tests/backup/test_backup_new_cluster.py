@@ -1,7 +1,7 @@
 """A cluster takes another one's place, as after an upgrade: repositories go on with both."""
 
 import shutil
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import anyio
@@ -57,8 +57,9 @@ def test_backups_begin_anew_and_the_old_ones_stay(host: Host, tmp_path: Path) ->
     run = str(old.physical[0].run)
     assert choose(target(None, None, run), [new]).backup.label == old.physical[0].label
 
-    # All are of one day; no way back is lost by it.
-    todo = expire.decide(new, Retention(daily=1, weekly=0, monthly=0), datetime.now(UTC))
-    assert todo.physical == []
+    # All are of one day; no way back is lost by it, nor by WAL that is kept from one backup on.
+    rules = Retention(daily=1, weekly=0, monthly=0, any_second_days=1)
+    todo = expire.decide(new, rules, old.physical[-1].finished_at + timedelta(days=1, seconds=1))
+    assert (todo.physical, todo.archive) == ([], 2)
     anyio.run(expire.apply, own, todo)
     assert notes(host, Target(time=before_the_upgrade), tmp_path / "there") == [1, 2, 3]
