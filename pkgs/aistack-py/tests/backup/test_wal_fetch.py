@@ -1,10 +1,12 @@
 """What PostgreSQL is told of a segment: that there is none ends a recovery, so it must be known."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from aistack.backup import scratch
 from aistack.backup.pgbackrest import PgBackRest
 from aistack.settings.schema import Backup, Repository
 
@@ -48,6 +50,18 @@ def test_no_segment_is_said_only_by_a_repository_that_was_asked(
     found = PgBackRest(backup, tmp_path).get("000000010000000000000003", str(into))
     assert found == status
     assert into.exists() is (status == 0)
+
+
+@pytest.mark.parametrize(("name", "status"), [("has", 0), ("lacks", 1), ("away", 255)])
+def test_a_scratch_server_is_told_the_same(tmp_path: Path, name: str, status: int) -> None:
+    program = tmp_path / "pgbackrest"
+    program.write_text(PROGRAM)
+    program.chmod(0o755)
+    line = scratch.FETCH.replace("%f", "000000010000000000000003").replace("%p", "segment")
+    places = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    places["PGBACKREST_REPO1_PATH"] = f"/{name}/pgbackrest"
+    done = subprocess.run(["sh", "-c", line], env=places, cwd=tmp_path, check=False)
+    assert done.returncode == status
 
 
 def test_without_the_key_nothing_is_said_to_be_missing(tmp_path: Path) -> None:

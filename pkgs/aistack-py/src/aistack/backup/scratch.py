@@ -17,8 +17,11 @@ from aistack.postgres_server.private import last_words, serving, without_wal
 from aistack.postgres_server.programs import server_major
 from aistack.settings.schema import Qdrant
 
-FETCH = 'pgbackrest --no-config archive-get %f "%p"'
-"""restore_command of what is restored for `postgres` here: its environment has the rest."""
+FETCH = 'pgbackrest --no-config archive-get %f "%p" || exit $(($? == 1 ? 1 : 255))'
+"""restore_command of what is restored for `postgres` here: its environment has the rest.
+
+Only 1 says that there is no such segment, which ends a recovery; all else must fail it.
+"""
 _LOOK_S = 0.1
 
 
