@@ -139,20 +139,23 @@ def test_binaries_from_the_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert answer(dsn) == "aistack"
 
 
-@pytest.mark.parametrize("linked", [["initdb", "pg_ctl", "postgres"], ["initdb"]])
+ALL = ["initdb", "pg_ctl", "postgres", "pg_dump"]
+
+
+@pytest.mark.parametrize("linked", [ALL, ["initdb", "pg_ctl", "postgres"], ["initdb"]])
 def test_binaries_behind_links(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, linked: list[str]
 ) -> None:
     real, links = tmp_path / "real", tmp_path / "links"
     for folder in (real, links):
         folder.mkdir()
-    for name in ("initdb", "pg_ctl", "postgres"):
+    for name in ALL:
         (real / name).touch(0o755)
     for name in linked:
         (links / name).symlink_to(real / name)
     monkeypatch.setenv("PATH", str(links))
-    # A folder of links to all has what a host adds to them; one link has nothing beside it.
-    assert find_binaries() == (links if len(linked) == 3 else real)
+    # A folder of links to all has what a host adds to them; links to some lack what backups need.
+    assert find_binaries() == (links if linked == ALL else real)
 
 
 def test_no_binaries(monkeypatch: pytest.MonkeyPatch) -> None:

