@@ -76,6 +76,16 @@ async def test_a_session_is_its_keys_own(any_stack: Stack) -> None:
     assert await any_stack.coordinator.sessions.turns(other, "chat") == []
 
 
+async def test_a_session_has_one_name_however_its_letters_are_composed(any_stack: Stack) -> None:
+    await talk(any_stack, 1, session="e\u0301")
+    await talk(any_stack, 1, session="é", start=1)
+    await any_stack.indexer.drain()
+    for name in ("é", "e\u0301"):
+        query = AugmentQuery(question="which?", session=name)
+        found = await any_stack.coordinator.augment.augment(LOCAL_OPERATOR, query)
+        assert [source.title for source in found.sources] == questions(0, 1)
+
+
 async def test_redis_that_forgot_is_filled_again(with_redis: Stack) -> None:
     await forget(with_redis)
     client = with_redis.redis._client

@@ -49,6 +49,13 @@ async def test_changed_metadata_is_a_change(stack: Stack) -> None:
     assert again.outcome == "updated"
 
 
+async def test_one_and_true_are_two_values(stack: Stack) -> None:
+    for value in (True, 1, "1"):
+        put = await stack.documents.put(LOCAL_OPERATOR, "nixos_docs", new(metadata={"n": value}))
+        assert put.outcome != "unchanged"
+        assert put.document.metadata["n"] is value
+
+
 async def test_conditions_guard_against_lost_updates(stack: Stack) -> None:
     put = stack.documents.put
     made = (await put(LOCAL_OPERATOR, "nixos_docs", new(), if_none_match=True)).document

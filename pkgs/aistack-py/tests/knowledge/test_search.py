@@ -1,8 +1,11 @@
 import pytest
+from qdrant_client import models
 
 from aistack.access.model import LOCAL_OPERATOR, Principal
 from aistack.errors import ConflictError, InvalidError, NotFoundError, TooLargeError
+from aistack.knowledge import bm25
 from aistack.knowledge.model import Filter, NewDocument, Query, SearchPage
+from aistack.knowledge.terms import terms
 from aistack.wiring import Stack
 
 pytestmark = pytest.mark.anyio
@@ -79,6 +82,54 @@ async def test_pages_walk_every_hit_once(stack: Stack) -> None:
     assert len(seen) == len(set(seen)) == 25
     by_offset = await ask(stack, "nginx", limit=4, offset=8)
     assert [h.path for h in by_offset.hits] == seen[8:12]
+
+
+async def test_pages_walk_every_hit_once_where_more_are_equal_than_a_window_holds(
+    stack: Stack,
+) -> None:
+    same = {f"d/{n}.md": "nginx in the same words" for n in range(150)}
+    await fill(stack, same | {"d/best.md": "nginx nginx"})
+    for bound in (0.0, 0.5):
+        seen: list[str] = []
+        cursor = None
+        while cursor is not None or not seen:
+            page = await ask(stack, "nginx", limit=40, cursor=cursor, min_score=bound)
+            seen += [h.path for h in page.hits]
+            cursor = page.next_cursor
+        assert len(seen) == len(set(seen)) == 151
+        assert seen[0] == "d/best.md"
+
+
+async def test_points_of_others_in_the_index_are_passed_over(stack: Stack) -> None:
+    await fill(stack)
+    words = bm25.question_vector(terms("nginx"))
+    vector = {"bm25": models.SparseVector(indices=words.indices, values=words.values)}
+    foreign = [models.PointStruct(id=7, vector=vector, payload={})]
+    (row,) = await stack.postgres.fetch(
+        "select index_name from generations where collection = 'nixos_docs' and state = 'live'", {}
+    )
+    await stack.qdrant.run(lambda client: client.upsert(row["index_name"], foreign, wait=True))
+    page = await ask(stack, "nginx")
+    assert [h.path for h in page.hits] == ["nginx/hosts.md"]
+    assert page.total.value == 1
+
+
+@pytest.mark.parametrize("under", ["a", "a/", "./b", "c//d", "/e", "/", "f/e\u0301", "..", "%"])
+async def test_a_folder_is_the_same_to_search_and_to_listings(stack: Stack, under: str) -> None:
+    paths = ["a/x", "a/b/x", "ab/x", "./b/x", "b/x", "c//d/x", "c/d/x", "/e/x", "e/x", "f/é/x",
+             "../x", "%/x"]  # fmt: skip
+    await fill(stack, dict.fromkeys(paths, "nginx"))
+    listed = await stack.documents.list(LOCAL_OPERATOR, "nixos_docs", under=under)
+    found = await ask(stack, "nginx", filter=Filter(under=under))
+    assert {h.path for h in found.hits} == {d.path for d in listed.documents} != set()
+
+
+async def test_a_filter_is_composed_as_what_is_stored(stack: Stack) -> None:
+    document = NewDocument(path="a.md", source=b"nginx", metadata={"e\u0301": "e\u0301"})
+    await stack.documents.put(LOCAL_OPERATOR, "nixos_docs", document)
+    await stack.indexer.drain()
+    for key in ("é", "e\u0301"):
+        assert (await ask(stack, "nginx", filter=Filter(metadata={key: key}))).hits
 
 
 async def test_a_cursor_is_good_for_its_key_and_query_only(stack: Stack) -> None:

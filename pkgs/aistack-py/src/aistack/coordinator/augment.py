@@ -20,7 +20,7 @@ from aistack.coordinator.sessions import Sessions
 from aistack.coordinator.similarity import Nearest, Side, side_of, similarity
 from aistack.coordinator.uses import Uses
 from aistack.errors import InvalidError
-from aistack.kit.text import clean
+from aistack.kit.text import clean, composed
 from aistack.knowledge.model import Hit, Query
 from aistack.knowledge.search import Search
 from aistack.monitoring.learning import LearningMetrics
@@ -163,7 +163,8 @@ class Augment:
         if query.session is None:
             return []
         kept: list[_Piece] = []
-        for turn in reversed(await self._sessions.turns(principal, query.session)):
+        turns = await self._sessions.turns(principal, composed(query.session))
+        for turn in reversed(turns):
             text = f"## Earlier in this conversation\n\n> {turn.question}\n\n{turn.response}"
             piece = _Piece(_source("turn", turn.id, turn.question), text, Side(turn.response))
             fitting = _fit([piece], budget)

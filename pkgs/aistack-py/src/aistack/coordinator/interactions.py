@@ -112,9 +112,9 @@ class Interactions:
                     conn, principal, made, Verdict(new.outcome, new.feedback), looked
                 )
         self._metrics.interactions.inc()
-        if new.session is not None:
+        if made["session"] is not None:
             turn = Turn(made["id"], made["question"], made["response"])
-            await self._sessions.add(principal, new.session, turn)
+            await self._sessions.add(principal, made["session"], turn)
         return Recorded(_shown(principal, made), created=True)
 
     async def set_outcome(

@@ -29,4 +29,9 @@ def clean(text: str, *, field: str, max_bytes: int) -> str:
         raise InvalidError(
             f"{field} has control characters", pointer=pointer, reason="control_character"
         )
+    return composed(text)
+
+
+def composed(text: str) -> str:
+    """The text in NFC, as it is stored: what is compared with stored text must be so, too."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)

@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 from aistack.access.model import Principal
 from aistack.errors import InvalidError, NotFoundError, PreconditionError, TooLargeError
 from aistack.kit.signing import Signer
-from aistack.kit.text import clean
+from aistack.kit.text import clean, composed
 from aistack.knowledge import chunk, extract
 from aistack.knowledge.model import Document, DocumentInfo, DocumentPage, NewDocument, PutResult
 from aistack.screening.screen import Screen
@@ -188,7 +188,8 @@ class Documents:
             raise PreconditionError("the document exists already")
         _match(if_match, old)
         same = all(old[k] == row[k] for k in ("checksum", "title", "content_type"))
-        if same and old["metadata"] == row["plain_metadata"]:
+        # As JSON: to Python 1 and True are the same, to a filter they are not.
+        if same and _json(old["metadata"]) == _json(row["plain_metadata"]):
             return "unchanged", old["id"]
         new = await (
             await conn.execute(_QUERIES["update_document"], row | {"id": old["id"]})
@@ -227,7 +228,7 @@ class Documents:
         values = {
             "collection": collection,
             "project": project,
-            "under": under.rstrip("/") + "/" if under else None,
+            "under": composed(under).rstrip("/") + "/" if under else None,
             "after_project": after[0] if after else None,
             "after_path": after[1] if after else None,
             "limit": limit + 1,
@@ -308,6 +309,10 @@ def etag(info: DocumentInfo) -> str:
 def _match(if_match: str | None, row: Row) -> None:
     if if_match not in {None, "*", f"{row['id'].hex}-{row['revision']}"}:
         raise PreconditionError("the document has changed since; read it again")
+
+
+def _json(metadata: dict[str, Any]) -> bytes:
+    return msgspec.json.encode(metadata, order="deterministic")
 
 
 async def _share_collection(conn: Connection, collection: str) -> None:

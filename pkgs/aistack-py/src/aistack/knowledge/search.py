@@ -21,7 +21,7 @@ from aistack.kit.signing import Signer
 from aistack.kit.text import clean
 from aistack.knowledge import bm25
 from aistack.knowledge.embed import Embedder, Vector
-from aistack.knowledge.fuse import WINDOWS, fuse
+from aistack.knowledge.fuse import WINDOWS, fuse, settled
 from aistack.knowledge.model import Hit, Query, SearchPage, Signals, Total
 from aistack.knowledge.terms import present, terms
 from aistack.knowledge.vectors import Vectors
@@ -136,7 +136,7 @@ class Search:
         # A bound on the score needs the text of every candidate: not of ten thousand.
         deepest = WINDOWS[1] if query.min_score > 0 else _DEEPEST
         for window in (w for w in WINDOWS if (w >= wanted and w <= deepest) or w == deepest):
-            found = await self._window(plan, window)
+            found = await self._window(plan, window, last=window == deepest)
             if found.complete or found.total >= wanted:
                 break
         self._metrics.searches.labels(plan.mode).inc()
@@ -187,31 +187,37 @@ class Search:
             )
         return "dense" if query.mode == "dense" else "hybrid"
 
-    async def _window(self, plan: _Plan, window: int) -> _Found:
+    async def _window(self, plan: _Plan, window: int, *, last: bool) -> _Found:
         """The visible passages within the window, in final order.
 
         No connection to PostgreSQL is held while the index or the embedding endpoint works: more
         clients than connections would then wait for each other's searches, not for PostgreSQL.
         """
         query = plan.query
+        # One more than the window holds says whether equals go on beyond it. Of the last window all
+        # is taken: there is no next one that would have them.
+        asked = window if last else window + 1
         try:
             legs = await self._vectors.search(
                 plan.index,
                 lexical=plan.lexical,
                 dense=plan.dense,
                 filter=query.filter,
-                limit=window,
+                limit=asked,
             )
         except AistackError as exc:
             row = await self._generation(query.collection)
             if row["index_name"] != plan.index:
                 raise _ReplacedError("the index of this collection was replaced") from exc
             raise
-        complete = all(len(leg.ids) < window for leg in legs)
+        complete = not any(leg.full for leg in legs)
         scores = [dict(zip(leg.ids, leg.scores, strict=True)) for leg in legs]
         lexical = scores[0] if plan.lexical is not None else {}
         cosine = scores[-1] if plan.dense is not None else {}
-        ids = legs[0].ids if len(legs) == 1 else fuse([leg.ids for leg in legs])
+        if len(legs) == 1:
+            ids = legs[0].ids[: settled(legs[0].scores, window)]
+        else:
+            ids = fuse([(leg.ids, leg.scores) for leg in legs], window)
         if query.min_score == 0:
             rows, total = await self._rows(plan, ids, plan.offset, query.limit)
             return _Found(rows, total, lexical, cosine, complete)

@@ -50,7 +50,8 @@ def present(wanted: Collection[str], text: str) -> Collection[str]:
     It reads those words only that may give one of them.
     """
     lowered = text.lower()
-    if len(wanted) > _FEW or len(lowered) != len(text):  # else places in one were not the other's
+    # Places in one must be those of the other, and a sigma's lower case depends on its neighbours.
+    if len(wanted) > _FEW or len(lowered) != len(text) or "Σ" in text:
         return vocabulary(text)
     found = [term for term in wanted if _occurs(term, text, lowered)]
     return found or vocabulary(text)  # which knows what a text of stop words alone has

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from pathlib import PurePosixPath
 from typing import Any
 
 from msgspec import Struct
@@ -10,6 +9,7 @@ from qdrant_client import models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
 from aistack.errors import UnavailableError
+from aistack.kit.text import composed
 from aistack.knowledge.bm25 import SparseVector
 from aistack.knowledge.embed import Vector, unpack
 from aistack.knowledge.fuse import WINDOWS
@@ -58,17 +58,21 @@ class Leg(Struct, frozen=True):
 
     ids: list[str]
     scores: list[float]
+    full: bool
+    """As many were found as were asked for, so there may be more."""
 
 
 def payload(document: dict[str, Any]) -> dict[str, Any]:
     """What filters can ask for. The text stays in PostgreSQL."""
-    folders = [str(p) for p in PurePosixPath(document["path"]).parents if str(p) not in {".", "/"}]
+    path = document["path"]
+    # As listings see it: whatever stands before a slash, also in "./a" and "a//b".
+    folders = {path[:at].rstrip("/") for at, sign in enumerate(path) if sign == "/"}
     return {
         "document": str(document["id"]),
         "revision": document["revision"],
         "project": document["project"],
         "content_type": document["content_type"],
-        "folders": folders,
+        "folders": sorted(folders),
         "tags": [_tag(k, v) for k, v in document["metadata"].items()],
         "indexed_at": int(time.time()),
     }
@@ -233,9 +237,11 @@ class Vectors:
             raise UnavailableError("the index of this collection is being rebuilt") from exc
         legs = []
         for answer in answers:
+            # Ours have UUIDs; a number is of somebody else's point.
+            ours = [(-p.score, p.id) for p in answer if isinstance(p.id, str)]
             # Ties in a fixed order: pages must not depend on how the engine happened to walk.
-            ranked = sorted(answer, key=lambda p: (-p.score, str(p.id)))
-            legs.append(Leg([str(p.id) for p in ranked], [p.score for p in ranked]))
+            ranked = sorted(ours)
+            legs.append(Leg([i for _, i in ranked], [-s for s, _ in ranked], len(answer) >= limit))
         return legs
 
 
@@ -245,12 +251,12 @@ def compile_filter(asked: Filter, only: Sequence[str] | None = None) -> models.F
     if asked.project is not None:
         must.append(_equals("project", asked.project))
     if asked.under is not None:
-        must.append(_equals("folders", asked.under.rstrip("/")))
+        must.append(_equals("folders", composed(asked.under).rstrip("/")))
     if asked.content_type is not None:
         must.append(_equals("content_type", asked.content_type))
     for key, value in asked.metadata.items():
         values = value if isinstance(value, list) else [value]
-        tags: list[Any] = [_tag(key, v) for v in values]
+        tags: list[Any] = [composed(_tag(key, v)) for v in values]
         must.append(models.FieldCondition(key="tags", match=models.MatchAny(any=tags)))
     if only is not None:
         must.append(models.HasIdCondition(has_id=list(only)))

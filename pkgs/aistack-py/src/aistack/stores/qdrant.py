@@ -137,7 +137,7 @@ class Qdrant:
         with _translated(), tracing.call(*_told("Vectors.search")):
             if self._queries is None:
                 answers = await self._dispatch(client.query_batch_points(index, requests))
-                found = [[Scored(str(p.id), p.score) for p in answer.points] for answer in answers]
+                found = [[Scored(_id(p.id), p.score) for p in answer.points] for answer in answers]
             else:
                 found = await self._queries.ask(index, requests)
         heed_cancellation()
@@ -192,6 +192,10 @@ def _translated() -> Iterator[None]:
         if (exc.status_code or 0) >= HTTP_SERVER_ERROR or exc.status_code in {401, 403}:
             raise UnavailableError("the index refuses to answer") from exc
         raise
+
+
+def _id(given: Any) -> int | str:
+    return given if isinstance(given, int) else str(given)
 
 
 def _told(name: str) -> tuple[str, dict[str, str]]:
