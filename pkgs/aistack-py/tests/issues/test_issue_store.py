@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+import anyio
 import pytest
 from makings import NOW, event
 
@@ -125,6 +126,21 @@ async def test_parts_of_a_change_must_fit(issues: Issues) -> None:
         await issues.change(number, IssueChange(status="duplicate", duplicate_of=77), "ann")
     with pytest.raises(NotFoundError):
         await issues.change(77, IssueChange(assignee="ann"), "ann")
+
+
+async def test_two_issues_are_never_duplicates_of_each_other(issues: Issues) -> None:
+    """Both would be hidden; asked for at once, one of the two is refused, and neither waits."""
+    done = await issues.ingest([event("one thing"), event("another matter")])
+    assert done is not None
+    one, other = done.ids
+    changes = [
+        issues.change(mine, IssueChange(status="duplicate", duplicate_of=its), "ann")
+        for mine, its in ((one, other), (other, one))
+    ]
+    found = await asyncio.gather(*changes, return_exceptions=True)
+    (refused,) = [str(answer) for answer in found if isinstance(answer, Exception)]
+    assert "is itself a duplicate" in refused
+    assert len((await issues.list(IssueFilter())).issues) == 1
 
 
 async def test_assignee_links_and_pins(issues: Issues) -> None:
@@ -272,6 +288,34 @@ async def test_two_that_evict_take_no_more_than_the_excess(postgres: Postgres) -
         await both[0].ingest([event("too much", at=NOW)])
         assert await both[0].tidy(NOW) == 0, "another process does it"
     assert await both[0].tidy(NOW) == 1
+
+
+async def test_eviction_waits_for_no_writer(postgres: Postgres) -> None:
+    """Who writes an issue may wait for the next one, and would for ever if that waited for it."""
+    issues = Issues(postgres, Signer(b"s"), schema.Issues(most=100))
+    await issues.ingest([event(f"{a}{b}", at=NOW) for a in "abcdefghijkl" for b in "abcdefghij"])
+    async with postgres.transaction() as conn:
+        oldest = "select id from issues order by last_seen, id limit 10 for update"
+        written = {row["id"] for row in await (await conn.execute(oldest)).fetchall()}
+        with anyio.fail_after(5):
+            assert await issues.tidy(NOW) == 20
+    left = (await issues.list(IssueFilter(limit=500))).issues
+    assert written <= {issue.id for issue in left}
+
+
+async def test_what_gets_an_event_while_all_are_read_is_not_passed_over(
+    issues: Issues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_STEP", 1)
+    done = await issues.ingest([event(word) for word in ("one", "two", "three")])
+    assert done is not None
+    found = []
+    async for number in issues.ids():
+        found.append(number)
+        for word in ("one", "two", "three"):
+            await later(issues, message=word)
+    assert found == sorted(done.ids)
+    assert [n async for n in issues.ids(since=datetime.now(UTC) + timedelta(days=1))] == []
 
 
 async def test_rings_that_were_larger_are_cut_at_a_start(

@@ -152,6 +152,7 @@ async def test_alertmanager_posts_alerts(stack: Stack) -> None:
     [
         ({}, "unknown", "unknown"),
         ({"job": "aistack-node", "instance": "kb:9100"}, "aistack-node", "kb"),
+        ({"job": "aistack-node", "instance": "[::1]:9100"}, "aistack-node", "::1"),
         ({"job": "aistack-node", "part": "host", "host": "kb", "instance": "127.0.0.1:9100"},
          "host", "kb"),
         ({"component": "shop", "part": "host"}, "shop", "unknown"),

@@ -11,7 +11,6 @@ from aistack.cli.render import as_json, say, table
 from aistack.cli.times import moment, span
 from aistack.errors import NotFoundError
 from aistack.issues.analysis import Analysis, Rated
-from aistack.issues.model import IssueFilter
 from aistack.issues.report import page
 from aistack.issues.suggest import Suggestion, suggestions
 from aistack.issues.tracker import open_tracker
@@ -71,30 +70,25 @@ async def suggest(ctx: click.Context, window: timedelta, json_: bool) -> None:
 async def export(ctx: click.Context, since: datetime | None, events: bool) -> None:
     """Print issues as JSON lines, with their occurrences, links and history."""
     async with open_tracker(settings_of(ctx)) as tracker:
-        wanted = IssueFilter(status="any", since=since, limit=500)
-        while True:
-            found = await tracker.issues.list(wanted)
-            for issue in found.issues:
-                try:
-                    detail = await tracker.issues.get(issue.id)
-                except NotFoundError:  # evicted since it was listed
-                    continue
-                if not events:
-                    click.echo(msgspec.json.encode(detail).decode())
-                    continue
-                for one in reversed(detail.occurrences):
-                    fields = msgspec.to_builtins(one)
-                    del fields["number"]
-                    fields |= {
-                        "id": f"{issue.id}-{one.number}", "kind": issue.kind,
-                        "component": issue.component, "severity": issue.severity,
-                        "category": issue.category, "tags": issue.tags,
-                        "fingerprint": issue.fingerprint,
-                    }  # fmt: skip
-                    click.echo(msgspec.json.encode(fields).decode())
-            if not found.has_more:
-                break
-            wanted = msgspec.structs.replace(wanted, cursor=found.next_cursor)
+        async for number in tracker.issues.ids(since):
+            try:
+                detail = await tracker.issues.get(number)
+            except NotFoundError:  # evicted since it was listed
+                continue
+            if not events:
+                click.echo(msgspec.json.encode(detail).decode())
+                continue
+            issue = detail.issue
+            for one in reversed(detail.occurrences):
+                fields = msgspec.to_builtins(one)
+                del fields["number"]
+                fields |= {
+                    "id": f"{issue.id}-{one.number}", "kind": issue.kind,
+                    "component": issue.component, "severity": issue.severity,
+                    "category": issue.category, "tags": issue.tags,
+                    "fingerprint": issue.fingerprint,
+                }  # fmt: skip
+                click.echo(msgspec.json.encode(fields).decode())
 
 
 def _show(found: Analysis) -> None:

@@ -78,7 +78,12 @@ def _event(alert: Alert) -> Event:
             "starts_at": alert.starts_at,
         },
         # A Prometheus that watches its own host has all instances on loopback.
-        host=labels.get("host") or labels.get("instance", "unknown").partition(":")[0],
+        host=labels.get("host") or _host(labels.get("instance", "unknown")),
         # The same alert of the same part, wherever it fires.
         fingerprint=f"alert {name} {component}",
     )
+
+
+def _host(instance: str) -> str:
+    """Of ``kb:9100`` or ``[::1]:9100``, without the port."""
+    return instance.partition("]")[0][1:] if instance[:1] == "[" else instance.partition(":")[0]

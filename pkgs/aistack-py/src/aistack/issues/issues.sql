@@ -166,8 +166,16 @@ where (%(statuses)s::text[] is null or status = any(%(statuses)s))
   and (%(at)s::timestamptz is null or (last_seen, id) < (%(at)s, %(last)s::bigint))
 order by last_seen desc, id desc limit %(limit)s
 
+-- name: ids
+-- By id, which no event changes: each that is there all the time comes once.
+select id from issues
+where id > %(after)s and (%(since)s::timestamptz is null or last_seen >= %(since)s)
+order by id limit %(limit)s
+
 -- name: lock
-select status, resolved_at, severity, category, first_seen from issues where id = %(id)s for update
+-- In one order everywhere: two that name each other must not wait for each other.
+select id, status, severity, category, first_seen, duplicate_of from issues
+where id = any(%(ids)s::bigint[]) order by id for update
 
 -- name: change
 update issues set
@@ -199,13 +207,15 @@ select pg_try_advisory_xact_lock(%(lock)s) as taken
 -- name: evict
 -- The least worth keeping first; never pinned ones, nor critical ones that nobody has ended.
 -- Counted and deleted by one statement of one process: two would take the excess twice.
-delete from issues where id in (
+-- One that gets an event now is passed over: its writer may wait for another one of these.
+delete from issues where id = any(array(
     select id from issues
     where not pinned
       and not (severity = 'critical' and status in ('open', 'investigating', 'in_progress', 'muted'))
     order by (status in ('resolved', 'wont_fix', 'duplicate')) desc, last_seen
     limit least(%(limit)s, greatest(0, (select count(*) from issues) - %(most)s))
-)
+    for update skip locked
+))
 
 -- name: forget_rates
 delete from issue_rates where ctid = any(array(

@@ -1,7 +1,7 @@
 """Issues in PostgreSQL: events come in by the batch, a group costs one row however many it has."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -32,7 +32,7 @@ from aistack.stores.sqlfile import load_queries
 _QUERIES = load_queries("aistack.issues", "issues.sql")
 _LISTING = "issues"
 _STEP = 500
-"""Rows that are deleted at once."""
+"""Rows that are deleted, or read, at once."""
 _LOCK = 0x746964796973
 """Any constant; with the database it names the right to delete what is too much."""
 _YEARS = range(2, 9001)
@@ -107,6 +107,16 @@ class Issues:
         issues = msgspec.convert(rows[: wanted.limit], list[Issue])
         return IssuePage(issues, more, self._cursor(issues[-1]) if more else None)
 
+    async def ids(self, since: datetime | None = None) -> AsyncIterator[int]:
+        """All that were seen since, by id; what changes while they are read is not lost."""
+        after = 0
+        while rows := await self._postgres.fetch(
+            _QUERIES["ids"], {"after": after, "since": since, "limit": _STEP}
+        ):
+            for row in rows:
+                yield row["id"]
+            after = rows[-1]["id"]
+
     async def get(self, id: int) -> IssueDetail:  # noqa: A002 - the field's own name
         """An issue with all that belongs to it; raises `NotFoundError`."""
         values = {"id": id}
@@ -153,19 +163,20 @@ class Issues:
         """
         _check(id, change)
         async with self._postgres.transaction() as conn:
-            rows = await intake.rows_of(conn, "lock", {"id": id})
-            if not rows:
-                raise _unknown(id)
-            other = {"id": change.duplicate_of}
-            if change.duplicate_of is not None and not await intake.rows_of(conn, "get", other):
-                raise _unknown(change.duplicate_of)
+            ids = [id] if change.duplicate_of is None else [id, change.duplicate_of]
+            rows = {row["id"]: row for row in await intake.rows_of(conn, "lock", {"ids": ids})}
+            for one in ids:
+                if one not in rows:
+                    raise _unknown(one)
+            if change.duplicate_of is not None:
+                _check_other(rows[change.duplicate_of])
             if change.link:
                 await conn.execute(_QUERIES["link"], {"issue": id, "target": change.link})
             await conn.execute(_QUERIES["change"], msgspec.structs.asdict(change) | {"id": id})
             note = {"issue": id, "event": change.status or "changed", "detail": _told(change)}
             await conn.execute(_QUERIES["note"], note | {"actor": actor})
             (now,) = await intake.rows_of(conn, "get", {"id": id})
-            before = rows[0]
+            before = rows[id]
             if change.status == "resolved" and before["status"] != "resolved":
                 seconds = (now["resolved_at"] - before["first_seen"]).total_seconds()
                 keys = (now["severity"], now["category"])
@@ -254,6 +265,15 @@ def _check(id: int, change: IssueChange) -> None:  # noqa: A002
         raise InvalidError("muted_until is too far away; leave it out", pointer="/muted_until")
     if change.status == "duplicate" and change.duplicate_of in (None, id):
         raise InvalidError("name another issue in duplicate_of", pointer="/duplicate_of")
+
+
+def _check_other(row: Row) -> None:
+    # Else two could be duplicates of each other, and nobody would see either.
+    if row["status"] == "duplicate" and row["duplicate_of"] is not None:
+        raise InvalidError(
+            f"issue {row['id']} is itself a duplicate, of {row['duplicate_of']}: name that one",
+            pointer="/duplicate_of",
+        )
 
 
 def _told(change: IssueChange) -> str:
