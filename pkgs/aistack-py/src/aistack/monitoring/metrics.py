@@ -1,5 +1,8 @@
 """The metrics that the processes of a service count, on a registry that is handed in."""
 
+import struct
+import time
+
 from prometheus_client import (
     CollectorRegistry,
     disable_created_metrics,
@@ -9,6 +12,7 @@ from prometheus_client import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from aistack.errors import UnavailableError
 from aistack.monitoring.contract import guards, http, knowledge
 from aistack.monitoring.pools import PoolMetrics
 
@@ -17,6 +21,12 @@ SHARED = values.ValueClass is not values.MutexValue
 
 prometheus_client settles it when it is imported, by $PROMETHEUS_MULTIPROC_DIR.
 """
+
+NOT_WHOLE = (OSError, ValueError, RuntimeError, struct.error)
+"""What reading says of the files of a worker that begins or ends just now."""
+_TRIES = 3
+_PAUSE_S = 0.001
+"""A worker makes a file in microseconds."""
 
 # A series beside each counter that says when it began: nobody asks, everybody stores it.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no types
@@ -51,8 +61,22 @@ class Metrics:
         self.rate_limiter_degraded = guards.DEGRADED.on(on)
 
     def render(self) -> tuple[bytes, str]:
-        """The exposition text and its content type."""
-        return generate_latest(self.of_all_workers()), CONTENT_TYPE_LATEST
+        """The exposition text and its content type.
+
+        Raises:
+            UnavailableError: the files of a worker are not whole, again and again.
+        """
+        left = _TRIES
+        while True:
+            left -= 1
+            try:
+                return generate_latest(self.of_all_workers()), CONTENT_TYPE_LATEST
+            except NOT_WHOLE as exc:
+                if not SHARED:
+                    raise
+                if not left:
+                    raise UnavailableError("the metrics of a worker cannot be read") from exc
+            time.sleep(_PAUSE_S)
 
     def of_all_workers(self) -> CollectorRegistry:
         """What is collected, for all workers of the service; collecting may read files.

@@ -7,7 +7,6 @@ own. Prometheus remembers more.
 import asyncio
 import logging
 import math
-import struct
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from typing import NamedTuple
 from prometheus_client import CollectorRegistry
 
 from aistack.monitoring.contract import http
-from aistack.monitoring.metrics import Metrics
+from aistack.monitoring.metrics import NOT_WHOLE, Metrics
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +66,7 @@ class Traffic:
         while True:
             try:
                 self.samples.append(await asyncio.to_thread(self.sample))
-            except (OSError, ValueError, RuntimeError, struct.error) as exc:
-                # Files of a worker that begins or ends just now are not whole.
+            except NOT_WHOLE as exc:
                 log.warning("the metrics could not be read: %s", exc)
             await asyncio.sleep(PERIOD_S)
 
