@@ -105,6 +105,16 @@ async def test_meaning_finds_what_words_do_not_and_vectors_are_cached(
         assert len(one.asked) == asked, "a rebuild or a repeated question asked for vectors again"
 
 
+async def test_a_question_has_the_same_vector_each_time(
+    settings: Settings, endpoint: tuple[Endpoint, str]
+) -> None:
+    """Else the second page is of another order than the first."""
+    _, url = endpoint
+    async with open_stack(with_embeddings(settings, url), index=False) as stack:
+        ask = stack.search._embedder.question
+        assert await ask("restrict clients") == await ask("restrict clients")
+
+
 async def test_another_model_is_an_error_that_names_the_fix(
     settings: Settings, endpoint: tuple[Endpoint, str]
 ) -> None:

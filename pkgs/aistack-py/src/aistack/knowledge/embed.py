@@ -150,13 +150,13 @@ class Embedder:
         packed = await self._redis.get(name)
         vector = unpack(packed) if packed else []
         if packed is None or len(vector) != self._settings.dimension:
-            vector = await self._ask_one(text)
-            packed = pack(vector)
+            packed = pack(await self._ask_one(text))
             await self._redis.set(name, packed, ttl_s=_QUESTION_TTL_S)
         self._questions[name] = packed  # as lists of numbers they would take 8 times the memory
         if len(self._questions) > _QUESTIONS_KEPT:
             self._questions.popitem(last=False)
-        return vector
+        # The first time, too: with more digits than are kept, equals would come in another order.
+        return unpack(packed)
 
     async def _ask_one(self, text: str) -> Vector:
         """A question's vector; what the settings are, no asker learns."""

@@ -18,6 +18,7 @@ from aistack.stores.qdrant import Qdrant
 
 _KEYWORDS = ("document", "project", "content_type", "folders", "tags")
 _UPSERT_POINTS = 256
+_DIGITS = 6
 NOT_FOUND = 404
 CONFLICT = 409
 
@@ -237,8 +238,9 @@ class Vectors:
             raise UnavailableError("the index of this collection is being rebuilt") from exc
         legs = []
         for answer in answers:
-            # Ours have UUIDs; a number is of somebody else's point.
-            ours = [(-p.score, p.id) for p in answer if isinstance(p.id, str)]
+            # Ours have UUIDs; a number is of somebody else's point. Equal vectors may differ in the
+            # digits beyond these.
+            ours = [(-round(p.score, _DIGITS), p.id) for p in answer if isinstance(p.id, str)]
             # Ties in a fixed order: pages must not depend on how the engine happened to walk.
             ranked = sorted(ours)
             legs.append(Leg([i for _, i in ranked], [-s for s, _ in ranked], len(answer) >= limit))
