@@ -173,9 +173,10 @@ where id > %(after)s and (%(since)s::timestamptz is null or last_seen >= %(since
 order by id limit %(limit)s
 
 -- name: lock
--- In one order everywhere: two that name each other must not wait for each other.
+-- In the order of upsert, whose events may be of both: neither it nor a second change, which names
+-- the same two the other way round, waits for one that waits for it.
 select id, status, severity, category, first_seen, duplicate_of from issues
-where id = any(%(ids)s::bigint[]) order by id for update
+where id = any(%(ids)s::bigint[]) order by fingerprint_version, fingerprint for update
 
 -- name: change
 update issues set
