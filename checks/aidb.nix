@@ -24,7 +24,6 @@ in
       pkgs.jq
       mcpClient
     ];
-    virtualisation.memorySize = 2048;
   };
 
   testScript =

@@ -16,7 +16,6 @@ let
         inherit domain;
       };
     };
-    virtualisation.memorySize = 2048;
     networking.hosts."127.0.0.1" = [ domain ];
     environment.systemPackages = [
       pkgs.curl

@@ -19,7 +19,6 @@ in
       # This check asks more than a person would.
       settings.rate_limits.per_minute = 600;
     };
-    virtualisation.memorySize = 2048;
     networking.hosts."127.0.0.1" = [ domain ];
     environment.systemPackages = [ pkgs.curl ];
   };
@@ -27,7 +26,6 @@ in
   # Without one.
   nodes.bare = {
     services.aistack.enable = true;
-    virtualisation.memorySize = 2048;
     environment.systemPackages = [ pkgs.curl ];
 
     specialisation.closed.configuration.services.aistack.aidb.console.enable = false;

@@ -20,10 +20,7 @@ in
         per_hour = 500;
       };
     };
-    virtualisation = {
-      cores = 2;
-      memorySize = 2048;
-    };
+    virtualisation.cores = 2;
     networking.hosts."127.0.0.1" = [ domain ];
     environment.systemPackages = [
       pkgs.curl

@@ -72,7 +72,6 @@
           };
         };
       };
-      virtualisation.memorySize = 2048;
       networking.hosts."127.0.0.1" = [ "kb.test" ];
       environment.systemPackages = [
         pkgs.curl

@@ -194,8 +194,8 @@ class PgBackRest:
                 calls[name] = (line, self.environment(name) | ahead)
             except ConfigError as exc:  # a secret of this one is missing
                 log.warning("repository %s gets no WAL: %s", name, exc.detail)
-        saved = dict(zip(calls, process.together(list(calls.values())), strict=True))
-        return [saved.get(name, False) for name in names]
+        ended = dict(zip(calls, process.together(list(calls.values())), strict=True))
+        return [ended.get(name) == 0 for name in names]
 
     def get(self, segment: str, into: str) -> int:
         """Fetch one WAL segment: PostgreSQL's restore_command.
@@ -208,7 +208,7 @@ class PgBackRest:
         end = False
         for name in self._settings.repositories:
             try:
-                status = process.status(line, self.environment(name))
+                (status,) = process.together([(line, self.environment(name))])
             except ConfigError as exc:  # a secret of this one is missing
                 log.warning("repository %s gives no WAL: %s", name, exc.detail)
                 continue

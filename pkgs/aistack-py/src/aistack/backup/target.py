@@ -1,7 +1,7 @@
 """What to restore: the backup from which a wanted moment can be reached."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -68,22 +68,27 @@ def choose(wanted: Target, repositories: Sequence[Contents]) -> Choice:
     )
 
 
-def by_wal(choice: Choice, wanted: Target, segments: Iterable[str]) -> Choice:
+def by_wal(choice: Choice, wanted: Target, segments: Collection[str]) -> Choice:
     """A choice, as the WAL lets it be reached that its repository holds of the backup's cluster.
 
     Of a backup older than backup.retention.any_second_days only the WAL stays that makes it whole.
     A run's own moment is a little later: the end of its backup stands for it then.
 
+    Args:
+        choice: by the backups alone.
+        wanted: a moment; the last one that is safe needs no look at the WAL.
+        segments: names of all that the repository holds of the backup's cluster.
+
     Raises:
         NotFoundError: the moment is between such a backup and the next one.
     """
-    backup, held = choice.backup, set(segments)
-    if wanted == Target() or wal.goes_on(held, backup.last_wal):
+    backup = choice.backup
+    if wal.goes_on(segments, backup.last_wal):
         return choice
     if wanted.run is not None:
         arguments = ["--type=immediate", "--target-action=promote"]
         return Choice(choice.repository, backup, arguments, choice.index, at_end=True)
-    if not wal.goes_on_later(held, backup.last_wal):
+    if not wal.goes_on_later(segments, backup.last_wal):
         return choice  # it is on its way, or was never safe
     raise NotFoundError(
         f"in {choice.repository} every second before that moment has gone"

@@ -109,13 +109,10 @@ class Issues:
 
     async def ids(self, since: datetime | None = None) -> AsyncIterator[int]:
         """All that were seen since, by id; what changes while they are read is not lost."""
-        after = 0
-        while rows := await self._postgres.fetch(
-            _QUERIES["ids"], {"after": after, "since": since, "limit": _STEP}
-        ):
+        values = {"since": since, "limit": _STEP}
+        async for rows in self._postgres.pages(_QUERIES["ids"], values, after=0):
             for row in rows:
                 yield row["id"]
-            after = rows[-1]["id"]
 
     async def get(self, id: int) -> IssueDetail:  # noqa: A002 - the field's own name
         """An issue with all that belongs to it; raises `NotFoundError`."""

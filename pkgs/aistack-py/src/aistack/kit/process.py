@@ -206,8 +206,8 @@ def feed(
         return answer.read().decode("utf-8", "replace")
 
 
-def together(commands: Sequence[tuple[Command, Mapping[str, str]]]) -> list[bool]:
-    """Run programs at once, each with its environment, and wait for all; whether each did well.
+def together(commands: Sequence[tuple[Command, Mapping[str, str]]]) -> list[int]:
+    """Run programs at once, each with its environment, and wait for all; their exit statuses.
 
     What they say goes where ours goes.
 
@@ -226,7 +226,7 @@ def together(commands: Sequence[tuple[Command, Mapping[str, str]]]) -> list[bool
         raise ConfigError(f"cannot run {line[0]}: {exc.strerror}") from exc
     finally:
         statuses = [one.wait() for one in started]
-    return [status == 0 for status in statuses]
+    return statuses
 
 
 @contextlib.contextmanager
@@ -255,22 +255,6 @@ def running(
             except subprocess.TimeoutExpired:
                 server.kill()
                 server.wait()
-
-
-def status(command: Sequence[str | Path], extra: Mapping[str, str]) -> int:
-    """Run a program to its end, with more environment; its exit status, of a signal negative.
-
-    What it says goes where ours goes.
-
-    Raises:
-        ConfigError: it is not installed.
-    """
-    try:
-        return subprocess.run(  # noqa: S603 - a list, never a shell
-            [*map(str, command)], stdin=subprocess.DEVNULL, check=False, env=_environment(extra)
-        ).returncode
-    except OSError as exc:
-        raise ConfigError(f"cannot run {command[0]}: {exc.strerror}") from exc
 
 
 def cores() -> int:

@@ -42,13 +42,10 @@ _ALIVE = {
 }  # fmt: skip
 """A host that is gone without a word is missed within a minute: by itself Linux waits for hours.
 Whoever names one of these in postgres.dsn knows better."""
-_MISSED = """
-select set_config('tcp_keepalives_idle', '30', false),
-       set_config('tcp_keepalives_interval', '10', false),
-       set_config('tcp_keepalives_count', '3', false),
-       set_config('tcp_user_timeout', '60000', false)
-"""
+_MISSED = "select set_config(name, value, false) from unnest(%s::text[], %s::text[]) t(name, value)"
+_MISSED_BY_SERVER = [f"tcp_{name.removeprefix('tcp_')}" for name in _ALIVE]
 """The same for the server's side: what a lost client held is free again as soon."""
+_BEFORE_ALL = UUID(int=0)
 
 
 class PoolWatch(Protocol):
@@ -190,16 +187,21 @@ class Postgres:
                 return await (await conn.execute(query, values, binary=binary)).fetchall()
 
     async def pages(
-        self, query: LiteralString, values: dict[str, Any], *, binary: bool = False
+        self,
+        query: LiteralString,
+        values: dict[str, Any],
+        *,
+        after: UUID | int = _BEFORE_ALL,
+        binary: bool = False,
     ) -> AsyncGenerator[list[DictRow], None]:
         """All rows of a statement that reads by the key ``id``, a page after the other.
 
         Args:
             query: of the rows whose id is beyond ``after``, in their order, at most ``limit``.
             values: its values, without ``after``.
+            after: what is before all ids, where they are not drawn.
             binary: as of `fetch`.
         """
-        after = UUID(int=0)
         while rows := await self.fetch(query, values | {"after": after}, binary=binary):
             yield rows
             after = rows[-1]["id"]
@@ -279,7 +281,7 @@ class Postgres:
         with _translated(self.dsn):
             conn = await AsyncConnection.connect(self.dsn, autocommit=True, row_factory=dict_row)
             async with conn:
-                await conn.execute(_MISSED)
+                await conn.execute(_MISSED, (_MISSED_BY_SERVER, [str(v) for v in _ALIVE.values()]))
                 yield conn
 
     async def ping(self) -> None:
@@ -334,7 +336,7 @@ async def _lives(conn: Connection) -> bool:
 
 
 class _translated:  # noqa: N801 - reads as a clause: with _translated()
-    """Turn the driver's errors about the connection into ours; leave all others as bugs."""
+    """Turn errors about the connection, rights and the schema into ours; others stay bugs."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
@@ -348,6 +350,7 @@ class _translated:  # noqa: N801 - reads as a clause: with _translated()
         if isinstance(exc, psycopg.errors.InsufficientPrivilege):
             raise forbidden(exc, self._dsn) from exc
         if isinstance(exc, (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)):
+            log.error("the database's schema is not ours: %s", exc.diag.message_primary)
             raise UnavailableError(
                 "the database has no schema yet, or an older one; run aistack migrate"
             ) from exc

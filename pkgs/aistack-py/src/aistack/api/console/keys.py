@@ -8,7 +8,7 @@ from typing import Any, get_args
 import msgspec
 from starlette.responses import Response
 
-from aistack.access.model import SCOPES, KeyInfo, Scope
+from aistack.access.model import LARGEST_LIMIT, SCOPES, KeyInfo, Scope
 from aistack.api import problems
 from aistack.api.console.render import page, see
 from aistack.api.console.visit import Page, Visit
@@ -51,7 +51,8 @@ async def _page(visit: Visit, made: object) -> Response:
     keys = sorted(await visit.stack.keys.list(), key=lambda key: not valid(key, now))
     limits = visit.stack.settings.rate_limits
     values = {"keys": keys, "made": made, "limits": limits, "scopes": SCOPES, "days": _DAYS}
-    return page(visit, "keys.html", values | {"valid": lambda key: valid(key, now)})
+    more = {"largest": LARGEST_LIMIT, "valid": lambda key: valid(key, now)}
+    return page(visit, "keys.html", values | more)
 
 
 def valid(key: KeyInfo, now: datetime) -> bool:
