@@ -152,7 +152,7 @@ def _admin(server: str, statement: sql.Composed) -> None:
 
 
 def _await_socket(path: Path, server: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline and server.poll() is None:
         with socket.socket(socket.AF_UNIX) as client:
             if client.connect_ex(str(path)) == 0:

@@ -193,7 +193,7 @@ async def test_a_database_that_hangs_hangs_nobody(
     await keys.verify(new.key)
     Hangs(keys, monkeypatch)
     for _ in range(2):
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             with pytest.raises(UnavailableError):
                 await keys.verify(new.key)
 
@@ -211,7 +211,7 @@ async def test_who_may_only_watch_does_so_while_the_database_hangs(
         await keys.verify(revoked.key)
     await keys.verify(known.key)
     Hangs(keys, monkeypatch)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         assert (await keys.verify(known.key)).name == "prometheus"
     # Never seen to be right, or seen to be wrong since.
     for new in (other, revoked):

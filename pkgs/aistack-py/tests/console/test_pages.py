@@ -16,7 +16,7 @@ from aistack.gc.model import Undone
 from aistack.health.model import Check
 from aistack.host.model import Finding
 from aistack.issues.model import Event
-from aistack.jobs.ledger import Ledger
+from aistack.jobs.ledger import JobRun, Ledger
 
 pytestmark = pytest.mark.anyio
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{7*7}}"
@@ -195,11 +195,11 @@ async def test_an_undo_that_takes_long_goes_on(
     answer = await browser.send("/console/garbage/runs/1/undo")
     assert answer.headers["location"] == "/console/garbage?done=undoing"
     go.set()
-    for _ in range(100):
-        runs = await Ledger(browser.stack.postgres).runs("gc_undo")
-        if runs and runs[0].state == "ok":
-            break
-        await asyncio.sleep(0.02)
+    async with asyncio.timeout(20):
+        runs: list[JobRun] = []
+        while [run.state for run in runs] != ["ok"]:
+            await asyncio.sleep(0.02)
+            runs = await Ledger(browser.stack.postgres).runs("gc_undo")
     assert runs[0].detail == {"undoes": 1, "restored": 3}
 
 

@@ -85,11 +85,11 @@ async def test_a_killed_run_is_unfinished(postgres: Postgres) -> None:
     child.send_signal(signal.SIGKILL)
     child.wait(10)
     child.stdout.close()
-    for _ in range(100):  # PostgreSQL notices the closed socket a moment later
-        (run,) = await ledger.runs()
-        if run.state != "running":
-            break
-        await asyncio.sleep(0.05)
+    (run,) = await ledger.runs()
+    async with asyncio.timeout(30):
+        while run.state == "running":  # PostgreSQL notices the closed socket a moment later
+            await asyncio.sleep(0.05)
+            (run,) = await ledger.runs()
     assert (run.state, run.finished_at) == ("unfinished", None)
     (totals,) = await ledger.totals()
     assert (totals.started, totals.ok, totals.failed) == (1, 0, 0)

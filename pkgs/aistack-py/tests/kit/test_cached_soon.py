@@ -33,7 +33,7 @@ class Slow:
 
 
 async def asked(cached: Cached[int]) -> int | None:
-    return await cached.soon(patience_s=0.01, lapsed_s=60)
+    return await cached.soon(patience_s=0.1, lapsed_s=60)
 
 
 @pytest.fixture

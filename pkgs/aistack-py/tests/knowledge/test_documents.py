@@ -108,7 +108,7 @@ async def test_what_takes_long_to_read_leaves_threads_to_the_rest(
 
     def slow(_source: bytes, _most: int) -> Reading:
         reading.release()
-        assert enough.wait(10)
+        assert enough.wait(60)
         return Reading("", "text")
 
     monkeypatch.setattr(pdf, "read", slow)
@@ -119,7 +119,7 @@ async def test_what_takes_long_to_read_leaves_threads_to_the_rest(
                 made = put(LOCAL_OPERATOR, "nixos_docs", new(path=f"{number}.pdf"))
                 tasks.create_task(made)
             await put(LOCAL_OPERATOR, "nixos_docs", new(path="a.md"))
-            assert [reading.acquire(timeout=1) for _ in range(2)] == [True, True]
+            assert [reading.acquire(timeout=20) for _ in range(2)] == [True, True]
             assert not reading.acquire(blocking=False)
             enough.set()
     finally:

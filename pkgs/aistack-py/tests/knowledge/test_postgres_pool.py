@@ -36,15 +36,27 @@ async def postgres(settings: Settings):
     await opened.close()
 
 
-async def fill_pool(postgres: Postgres) -> None:
+async def until_asleep(dsn: str, backends: int) -> None:
+    asked = (
+        "select count(*) from pg_stat_activity where datname = current_database()"
+        " and wait_event = 'PgSleep'"
+    )
+    with anyio.fail_after(20):
+        async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as conn:
+            while await (await conn.execute(asked)).fetchone() != (backends,):  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+
+
+async def fill_pool(postgres: Postgres, dsn: str) -> None:
     """All connections that the pool may have, idle."""
     async with anyio.create_task_group() as tasks:
         for _ in range(4):
-            tasks.start_soon(postgres.fetch, "select pg_sleep(0.2)", {})
+            tasks.start_soon(postgres.fetch, "select pg_sleep(1)", {})
+        await until_asleep(dsn, 4)
 
 
 async def test_idle_connections_that_died_are_not_handed_out(postgres: Postgres, dsn: str) -> None:
-    await fill_pool(postgres)
+    await fill_pool(postgres, dsn)
     assert await kill_backends(dsn) == 4
     async with postgres.transaction() as conn:  # which is never tried again
         assert (await (await conn.execute("select 1 as one")).fetchone()) == {"one": 1}
@@ -57,12 +69,12 @@ async def test_a_read_whose_connection_breaks_is_asked_again(postgres: Postgres,
     found = []
 
     async def read() -> None:
-        found.append(await postgres.fetch("select 1 as one, pg_sleep(1)::text", {}))
+        found.append(await postgres.fetch("select 1 as one, pg_sleep(2)::text", {}))
 
     async with anyio.create_task_group() as tasks:
         for _ in range(3):
             tasks.start_soon(read)
-        await anyio.sleep(0.4)
+        await until_asleep(dsn, 3)
         assert await kill_backends(dsn) == 3
     assert [rows[0]["one"] for rows in found] == [1, 1, 1]
 
@@ -93,7 +105,7 @@ async def test_a_database_that_stays_away_is_an_error_in_time() -> None:
         start = anyio.current_time()
         with pytest.raises(UnavailableError):
             await away.fetch("select 1", {})
-        assert anyio.current_time() - start < 2
+        assert anyio.current_time() - start < 10, "it is asked for no longer than that"
     finally:
         await away.close()
 

@@ -26,7 +26,7 @@ class OwnRedis:
         options = ["--port", "0", "--unixsocket", str(self.path), "--save", ""]
         command = ["redis-server", *options, "--dir", str(self.path.parent)]
         self.server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             with socket.socket(socket.AF_UNIX) as client:
                 if client.connect_ex(str(self.path)) == 0:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from aistack.errors import UnavailableError
+from aistack.limits import shared
 from aistack.limits.gcra import Decision, Rates
 from aistack.limits.limiter import _PROBE, REST_S, Limiter
 from aistack.monitoring.metrics import Metrics
@@ -20,6 +21,12 @@ from aistack.settings.schema import RateLimits, Redis
 pytestmark = pytest.mark.anyio
 CLIENTS = 20
 LIMIT = 50
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that is busy for a moment is no silent Redis."""
+    monkeypatch.setattr(shared, "LONGEST_WAIT_S", 1.0)
 
 
 def sample(metrics: Metrics, name: str, **labels: str) -> float:
@@ -32,7 +39,7 @@ async def limiter_at(
 ) -> AsyncIterator[tuple[Limiter, Metrics]]:
     metrics = Metrics()
     values = {"per_minute": 100_000, "per_hour": LIMIT, **settings}
-    limiter = Limiter(RateLimits(**values), Redis(url=url), metrics, secret)
+    limiter = Limiter(RateLimits(**values), Redis(url=url, timeout_s=1.0), metrics, secret)
     try:
         yield limiter, metrics
     finally:

@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -186,8 +187,9 @@ async def test_a_burst_at_the_edge_of_a_window_in_real_time(limiter: SharedLimit
     """Rates small enough to see: 120 a minute are 2 a second."""
     rates = Rates.of(120, 100_000)
     started = time.monotonic()
-    passed, empty = [], None
+    passed, asked, empty = [], [], None
     while (elapsed := time.monotonic() - started) < (empty or elapsed) + 2:
+        asked.append(elapsed)
         if (await limiter.take("a", rates)).allowed:
             passed.append(elapsed)
         else:
@@ -195,5 +197,7 @@ async def test_a_burst_at_the_edge_of_a_window_in_real_time(limiter: SharedLimit
         await asyncio.sleep(0.001)
     assert 120 <= len(passed) <= 120 + 2 * elapsed + 1
     late = [t for t in passed if empty is not None and t > empty]
-    for start in late:  # after the burst: the rate and nothing more
-        assert sum(start <= t < start + 1 for t in late) <= 3
+    # After the burst: the rate, with what came back while the machine did other things.
+    pause_s = max(after - before for before, after in pairwise(asked))
+    for start in late:
+        assert sum(start <= t < start + 1 for t in late) <= 3 + 2 * pause_s

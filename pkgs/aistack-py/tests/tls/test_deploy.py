@@ -39,7 +39,7 @@ async def shown(settings: Tls) -> object:
 
 async def comes(settings: Tls, leaf: object) -> None:
     """What is served from now on: behind a reload an old worker may answer once more."""
-    until = time.monotonic() + 10
+    until = time.monotonic() + 30
     while await shown(settings) != leaf:
         assert time.monotonic() < until
         await asyncio.sleep(0.05)
@@ -56,7 +56,7 @@ async def old(nginx: Nginx) -> AsyncIterator[Nginx]:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_PATIENCE_S", 2.0)
+    monkeypatch.setattr(module, "_PATIENCE_S", 6.0)
 
 
 async def is_untouched(nginx: Nginx) -> None:
