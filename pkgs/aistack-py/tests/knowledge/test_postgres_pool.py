@@ -57,7 +57,7 @@ async def fill_pool(postgres: Postgres, dsn: str) -> None:
 
 async def test_idle_connections_that_died_are_not_handed_out(postgres: Postgres, dsn: str) -> None:
     await fill_pool(postgres, dsn)
-    assert await kill_backends(dsn) == 4
+    assert await kill_backends(dsn) >= 4
     async with postgres.transaction() as conn:  # which is never tried again
         assert (await (await conn.execute("select 1 as one")).fetchone()) == {"one": 1}
     for _ in range(4):
@@ -75,7 +75,7 @@ async def test_a_read_whose_connection_breaks_is_asked_again(postgres: Postgres,
         for _ in range(3):
             tasks.start_soon(read)
         await until_asleep(dsn, 3)
-        assert await kill_backends(dsn) == 3
+        assert await kill_backends(dsn) >= 3, "with what the pool opened ahead"
     assert [rows[0]["one"] for rows in found] == [1, 1, 1]
 
 
