@@ -23,6 +23,8 @@ in
       # The load is one client with one key.
       settings.rate_limits.enabled = false;
     };
+    # It would look in the midst of a switch, and tell of the one instance that starts.
+    systemd.timers.aistack-health.wantedBy = lib.mkForce [ ];
     networking.hosts."127.0.0.1" = [ domain ];
     environment.systemPackages = [
       pkgs.curl
